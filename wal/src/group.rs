@@ -1,0 +1,113 @@
+//! The buffer in which one group of records is put together, in the bytes that go to the disk.
+
+use std::fmt;
+
+use crate::format::{
+    BLOCK_BYTES, Chain, FRAME_HEADER_BYTES, FrameFields, FrameHeader, GROUP_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_HEADER_BYTES,
+};
+
+/// Records that become durable together. Meant to be filled, appended, cleared and filled again: the buffer stays.
+pub struct GroupBuilder {
+    /// Room for the frame's header, then the records, each behind its length.
+    frame: Vec<u8>,
+    record_count: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    #[error("a record of {bytes} bytes is over the limit of {RECORD_BYTES_MAX}")]
+    RecordTooLarge { bytes: usize },
+    /// The group is as it was; append it, clear it, and push the record again.
+    #[error("the group is full: {GROUP_BYTES_MAX} bytes")]
+    GroupFull,
+}
+
+impl GroupBuilder {
+    pub fn new() -> GroupBuilder {
+        GroupBuilder { frame: vec![0; FRAME_HEADER_BYTES], record_count: 0 }
+    }
+
+    /// Adds the record that `encode` writes at the end of the buffer; it must not touch what stands there before.
+    pub fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
+        let length_at = self.frame.len();
+        let record_at = length_at + RECORD_HEADER_BYTES;
+        self.frame.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+        encode(&mut self.frame);
+        assert!(self.frame.len() >= record_at, "an encoder cut off bytes that were not its own");
+        let bytes = self.frame.len() - record_at;
+        let refusal = if bytes > RECORD_BYTES_MAX {
+            Some(PushError::RecordTooLarge { bytes })
+        } else if self.frame.len() - FRAME_HEADER_BYTES > GROUP_BYTES_MAX {
+            Some(PushError::GroupFull)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.frame.truncate(length_at);
+            return Err(refusal);
+        }
+        self.frame[length_at..record_at].copy_from_slice(&(bytes as u32).to_le_bytes());
+        self.record_count += 1;
+        Ok(())
+    }
+
+    pub fn push(&mut self, record: &[u8]) -> Result<(), PushError> {
+        self.push_with(|frame| frame.extend_from_slice(record))
+    }
+
+    pub fn records(&self) -> usize {
+        self.record_count as usize
+    }
+
+    /// Bytes of the records and their lengths; `GROUP_BYTES_MAX` is the limit.
+    pub fn bytes(&self) -> usize {
+        self.frame.len() - FRAME_HEADER_BYTES
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.record_count == 0
+    }
+
+    pub fn clear(&mut self) {
+        self.frame.truncate(FRAME_HEADER_BYTES);
+        self.record_count = 0;
+    }
+
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame.len().next_multiple_of(BLOCK_BYTES)
+    }
+
+    /// Fills in header and padding, lends the finished frame to `write`, and takes the padding off again, so that a
+    /// group that could not be written is still the same group.
+    pub(crate) fn sealed<T>(
+        &mut self,
+        first_lsn: u64,
+        time_micros: u64,
+        chain_before: &Chain,
+        seed: u32,
+        write: impl FnOnce(&[u8], Chain) -> T,
+    ) -> T {
+        let bytes = self.frame.len();
+        let fields =
+            FrameFields { payload_bytes: self.bytes() as u32, record_count: self.record_count, first_lsn, time_micros };
+        self.frame.resize(bytes.next_multiple_of(BLOCK_BYTES), 0);
+        let chain = FrameHeader::seal(&mut self.frame, fields, chain_before, seed);
+        let result = write(&self.frame, chain);
+        self.frame.truncate(bytes);
+        result
+    }
+}
+
+impl Default for GroupBuilder {
+    fn default() -> GroupBuilder {
+        GroupBuilder::new()
+    }
+}
+
+impl fmt::Debug for GroupBuilder {
+    /// Records may hold what does not belong into a line of the program's own log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupBuilder").field("records", &self.records()).field("bytes", &self.bytes()).finish()
+    }
+}
