@@ -1,0 +1,144 @@
+//! Writing one snapshot file: blocks as they come, then the trailer, then the
+//! name. The checks of the bytes are in `layout`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wal::disk::{Disk, DiskFile};
+
+use super::{file_path, io_error, temporary_path};
+use crate::layout::{self, BLOCK_HEADER_BYTES};
+use crate::{BLOCK_BYTES_MAX, Error, Header, KindRows, Result, STATE_BYTES_MAX, Summary};
+
+/// What is gathered before a write. Blocks of a few KiB then cost no more
+/// calls than large ones.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A snapshot of many gigabytes that is synced only at its end would hold up
+/// the log, whose own syncs wait behind it. Synced in parts, it holds up each
+/// of them a little.
+const SYNC_EVERY_BYTES: u64 = 16 << 20;
+
+/// A snapshot under way. Until `finish` has returned it does not exist for
+/// readers, and dropping it removes what was written.
+#[derive(Debug)]
+pub struct Writer {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    lsn: u64,
+    temporary: PathBuf,
+    file: Box<dyn DiskFile>,
+    buffer: Vec<u8>,
+    written_bytes: u64,
+    unsynced_bytes: u64,
+    block_count: u64,
+    rows: BTreeMap<u8, u64>,
+    hasher: blake3::Hasher,
+    renamed: bool,
+}
+
+impl Writer {
+    /// Begins a snapshot. One that stands at the same LSN stays until `finish`
+    /// puts the new one into its place.
+    pub fn create(disk: Arc<dyn Disk>, dir: &Path, header: Header) -> Result<Writer> {
+        disk.create_dir_all(dir).map_err(io_error("create the folder", dir))?;
+        let temporary = temporary_path(dir, header.lsn);
+        let file = disk.create(&temporary).map_err(io_error("create", &temporary))?;
+        let mut writer = Writer {
+            disk,
+            dir: dir.to_owned(),
+            lsn: header.lsn,
+            temporary,
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES),
+            written_bytes: 0,
+            unsynced_bytes: 0,
+            block_count: 0,
+            rows: BTreeMap::new(),
+            hasher: blake3::Hasher::new(),
+            renamed: false,
+        };
+        writer.put(&layout::encode_header(&header))?;
+        Ok(writer)
+    }
+
+    /// Appends `rows` rows of one kind, already encoded. After an error the
+    /// writer is good for nothing but to be dropped.
+    pub fn block(&mut self, kind: u8, rows: u32, bytes: &[u8]) -> Result<()> {
+        let bytes_len = match u32::try_from(bytes.len()) {
+            Ok(len) if bytes.len() <= BLOCK_BYTES_MAX => len,
+            _ => {
+                return Err(Error::TooLarge { what: "block", given: bytes.len(), limit: BLOCK_BYTES_MAX });
+            }
+        };
+        let header: [u8; BLOCK_HEADER_BYTES] = layout::encode_block_header(kind, rows, bytes_len, bytes);
+        self.put(&header)?;
+        self.put(bytes)?;
+        self.block_count += 1;
+        *self.rows.entry(kind).or_default() += u64::from(rows);
+        Ok(())
+    }
+
+    /// Writes the trailer, makes everything durable, and only then gives the
+    /// file its name. When this returns, the snapshot survives a power cut.
+    pub fn finish(mut self, state: &[u8]) -> Result<Summary> {
+        if state.len() > STATE_BYTES_MAX {
+            return Err(Error::TooLarge { what: "state", given: state.len(), limit: STATE_BYTES_MAX });
+        }
+        let rows: Vec<KindRows> = self.rows.iter().map(|(&kind, &rows)| KindRows { kind, rows }).collect();
+        let mut trailer = layout::encode_trailer_body(&rows, state);
+        self.hasher.update(&trailer);
+        let hash = *self.hasher.finalize().as_bytes();
+        layout::append_tail(&mut trailer, &hash);
+        self.put(&trailer)?;
+        self.flush()?;
+        self.sync()?;
+
+        let path = file_path(&self.dir, self.lsn);
+        self.disk.rename(&self.temporary, &path).map_err(io_error("name", &path))?;
+        self.renamed = true;
+        self.disk.sync_dir(&self.dir).map_err(io_error("sync the folder", &self.dir))?;
+        Ok(Summary { lsn: self.lsn, bytes: self.written_bytes, block_count: self.block_count, rows, hash })
+    }
+
+    /// Takes bytes into the hash and the buffer. The trailer passes here too,
+    /// after its hash has been taken, so what it adds is never asked for.
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_at(&self.buffer, self.written_bytes).map_err(io_error("write", &self.temporary))?;
+        self.written_bytes += self.buffer.len() as u64;
+        self.unsynced_bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync().map_err(io_error("sync", &self.temporary))?;
+        self.unsynced_bytes = 0;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.renamed {
+            return;
+        }
+        if let Err(error) = self.disk.remove(&self.temporary) {
+            let path = self.temporary.display();
+            tracing::warn!(%path, %error, "unfinished snapshot not removed");
+        }
+    }
+}
