@@ -1,1 +1,43 @@
-fn main() {}
+//! From the command line to the exit code; the work is in the library beside this file.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use loadtest::args::{Cli, Command};
+use loadtest::run;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The work could not be done or finished.
+const EXIT_UNFINISHED: u8 = 2;
+
+fn main() -> ExitCode {
+    let result: Result<u8, Box<dyn Error>> = match Cli::parse().command {
+        Command::Run(args) => run::run(&args).map_err(Into::into),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("loadtest: {}", with_sources(error.as_ref()));
+            ExitCode::from(EXIT_UNFINISHED)
+        }
+    }
+}
+
+/// The error and what caused it, on one line.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

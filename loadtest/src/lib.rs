@@ -1,0 +1,27 @@
+//! The load generator and auditor of Florin: it speaks HTTP and shares no code with the server. Modules stand
+//! in reading order, from the command line and the wire up to what each command does.
+
+pub mod args;
+
+pub mod client;
+pub mod crew;
+pub mod endpoint;
+pub mod http;
+
+pub mod answers;
+pub mod ids;
+pub mod money;
+pub mod wire;
+
+pub mod mix;
+pub mod pace;
+pub mod pairs;
+
+pub mod acknowledged;
+pub mod progress;
+pub mod stats;
+
+pub mod load;
+pub mod report;
+pub mod run;
+pub mod setup;

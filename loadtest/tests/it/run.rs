@@ -1,0 +1,107 @@
+//! `loadtest run`: each shape of load, wrong answers noticed, the server going away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::loadtest;
+use crate::standin::{Fault, Standin};
+
+/// Runs and gives exit code, JSON report and what was printed.
+fn check(server: &Standin, arguments: &str, folder: &Path) -> (i32, Value, String) {
+    let (code, told) = loadtest(server, &format!("run --json r.json {arguments}"), folder);
+    let report = std::fs::read(folder.join("r.json")).unwrap_or_else(|_| panic!("no report: {told}"));
+    (code, serde_json::from_slice(&report).unwrap(), told)
+}
+
+#[test]
+fn every_shape_moves_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    for shape in [
+        "--mode single",
+        "--mode pipelined --pipeline 8 --threads 2",
+        "--mode bulk --batch 50 --format json",
+        "--mode bulk --batch 50 --format ndjson --pairs zipf",
+        "--mode bulk --batch 50 --format binary --pairs merchant",
+        "--rate 5000",
+    ] {
+        let server = Standin::start(Fault::None);
+        let (code, report, told) =
+            check(&server, &format!("{shape} --wallets 50 --transfers 1010 --connections 4"), folder.path());
+        assert_eq!(code, 0, "{shape}: {told}");
+        assert_eq!(report["accepted"], 1010, "{shape}: {told}");
+        let book = server.book();
+        assert_eq!(book.movements, 50 + 1010, "{shape}");
+        assert_eq!(book.wallets.values().map(|wallet| wallet.minor).sum::<i64>(), 0);
+    }
+}
+
+#[test]
+fn a_mix_with_repeats_holds_and_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::None);
+    let mix = "--mix transfers=50,holds=20,reads=20,repeats=10 --wallets 40 --transfers 1000 --connections 3";
+    let (code, report, told) = check(&server, mix, folder.path());
+    assert_eq!(code, 0, "{told}");
+    let kinds: Vec<&str> =
+        report["kinds"].as_array().unwrap().iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["transfer", "authorize", "capture", "void", "balance", "entries", "repeat"]);
+    assert_eq!(report["replayed"], server.book().repeats);
+    assert!(server.book().repeats > 50);
+}
+
+#[test]
+fn wrong_answers_and_errors_end_in_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::NewAnswers);
+    let few = "--wallets 10 --transfers 200 --connections 2";
+    let (code, report, told) = check(&server, &format!("--mix transfers=5,repeats=5 {few}"), folder.path());
+    assert_eq!(code, 1, "{told}");
+    assert!(report["wrong"].as_u64().unwrap() > 0 && told.contains("a repeat got another answer"));
+    let server = Standin::start(Fault::Fails);
+    let (code, report, told) = check(&server, few, folder.path());
+    assert_eq!((code, &report["errors"]), (1, &Value::from(200)), "{told}");
+}
+
+#[test]
+fn the_server_going_away_ends_the_run_with_a_list_of_what_was_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, expected) in [("", 2), ("--until-down", 0)] {
+        let server = Standin::start(Fault::DiesAt(500));
+        let arguments = format!("{flag} --wallets 20 --connections 4 --mode pipelined --acknowledged acked{expected}");
+        let (code, report, told) = check(&server, &arguments, folder.path());
+        assert_eq!(code, expected, "{told}");
+        assert_eq!(report["ended"], "server went away");
+        let list = std::fs::read_to_string(folder.path().join(format!("acked{expected}"))).unwrap();
+        let heard = list.lines().filter(|line| line.starts_with("a ")).count() as u64;
+        assert_eq!(report["accepted"], heard);
+        let moved = server.book().movements - 20;
+        assert!(heard < moved && heard > 0, "{heard} of {moved}: the last is never heard");
+    }
+}
+
+#[test]
+fn a_lost_connection_is_taken_up_again_with_the_same_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::DropsAt(300));
+    let arguments = "--reconnect --wallets 20 --connections 4 --mode pipelined --transfers 1000";
+    let (code, report, told) = check(&server, arguments, folder.path());
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(report["accepted"], 1000);
+    let book = server.book();
+    assert!(book.repeats > 0, "what was done and not heard is asked for again");
+    assert_eq!(book.movements, 1020, "and is not done twice");
+}
+
+#[test]
+fn a_stall_counts_against_all_that_was_due_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::StallsAt(100, Duration::from_millis(400)));
+    let arguments = "--rate 1000 --duration 1s --wallets 20 --connections 2";
+    let (code, report, told) = check(&server, arguments, folder.path());
+    assert_eq!(code, 0, "{told}");
+    // 400 of 1,000 were due in the stall and waited 200 ms at the median; a closed loop would have two.
+    let p90 = report["kinds"][0]["p90"].as_u64().unwrap();
+    assert!(p90 > 150_000, "p90 is {p90} us: {told}");
+}
