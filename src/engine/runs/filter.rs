@@ -12,6 +12,9 @@ const PROBE_BITS: u32 = 9;
 const _: () = assert!(1 << PROBE_BITS == LINE_BITS);
 const _: () = assert!(PROBES * PROBE_BITS <= 64);
 
+/// The memory system has about this many fetches under way at once.
+const HANDFUL: usize = 32;
+
 #[derive(Clone)]
 #[repr(align(64))]
 struct Line([u64; 8]);
@@ -38,13 +41,27 @@ impl Filter {
         Filter { lines: vec![Line([0; 8]); line_count as usize] }
     }
 
-    pub(super) fn insert(&mut self, key: u128) {
-        let (line_index, mut bits) = self.probe(key);
-        let line = &mut self.lines[line_index].0;
-        for _ in 0..PROBES {
-            let bit = bits as usize & (LINE_BITS as usize - 1);
-            line[bit / 64] |= 1 << (bit % 64);
-            bits >>= PROBE_BITS;
+    /// Inserts keys a handful at a time. Filters of millions of keys lie
+    /// beyond the caches: first touching all lines of a handful lets the
+    /// memory fetch them side by side.
+    pub(super) fn insert_all(&mut self, keys: &[u128]) {
+        let mut probes = [(0, 0); HANDFUL];
+        for keys in keys.chunks(HANDFUL) {
+            let probes = &mut probes[..keys.len()];
+            let mut touched = 0;
+            for (probe, &key) in probes.iter_mut().zip(keys) {
+                *probe = self.probe(key);
+                touched ^= self.lines[probe.0].0[0];
+            }
+            std::hint::black_box(touched);
+            for &mut (line_index, mut bits) in probes {
+                let line = &mut self.lines[line_index].0;
+                for _ in 0..PROBES {
+                    let bit = bits as usize & (LINE_BITS as usize - 1);
+                    line[bit / 64] |= 1 << (bit % 64);
+                    bits >>= PROBE_BITS;
+                }
+            }
         }
     }
 

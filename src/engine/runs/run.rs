@@ -43,23 +43,43 @@ impl Index {
 
     /// Takes in the next rows in ascending order.
     pub(super) fn extend(&mut self, rows: &[Row]) {
-        for row in rows {
-            if self.row_count.is_multiple_of(BLOCK_ROWS) {
-                self.fences.push(row.place());
-            }
-            if self.row_count == 0 {
-                self.min_key = row.key;
-            }
-            if self.row_count == 0 || self.max_key != row.key {
-                debug_assert!(self.row_count == 0 || self.max_key < row.key);
-                self.filter.insert(row.key);
-                self.key_count += 1;
-                self.max_key = row.key;
-            }
-            self.row_count += 1;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return;
+        };
+        let in_block = self.row_count % BLOCK_ROWS;
+        let to_next_block = (BLOCK_ROWS - in_block) % BLOCK_ROWS;
+        self.fences.extend(rows.iter().skip(to_next_block).step_by(BLOCK_ROWS).map(Row::place));
+
+        let mut new_keys = Vec::with_capacity(NEW_KEYS_MAX);
+        if self.row_count == 0 {
+            self.min_key = first.key;
         }
+        let mut last_key = (self.row_count > 0).then_some(self.max_key);
+        for row in rows {
+            if last_key == Some(row.key) {
+                continue;
+            }
+            debug_assert!(last_key < Some(row.key), "rows ascend");
+            last_key = Some(row.key);
+            new_keys.push(row.key);
+            if new_keys.len() == NEW_KEYS_MAX {
+                self.insert_keys(&mut new_keys);
+            }
+        }
+        self.insert_keys(&mut new_keys);
+        self.max_key = last.key;
+        self.row_count += rows.len();
+    }
+
+    fn insert_keys(&mut self, keys: &mut Vec<u128>) {
+        self.filter.insert_all(keys);
+        self.key_count += keys.len() as u64;
+        keys.clear();
     }
 }
+
+/// How many keys are gathered before they go into the filter together.
+const NEW_KEYS_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) enum Body {
