@@ -33,7 +33,31 @@ impl std::fmt::Debug for Filter {
 impl Filter {
     /// An empty filter with room for `key_count` keys.
     pub(super) fn new(key_count: u64) -> Filter {
-        Filter::with_lines(key_count.saturating_mul(BITS_PER_KEY).div_ceil(LINE_BITS))
+        Filter::with_lines(lines_for(key_count))
+    }
+
+    /// An empty filter for at most `key_count_max` keys, which `fold` can make
+    /// up to eight times smaller.
+    pub(super) fn foldable(key_count_max: u64) -> Filter {
+        Filter::with_lines(lines_for(key_count_max).next_multiple_of(8))
+    }
+
+    /// Makes the filter smaller while there is still room for `key_count`
+    /// keys. A line's number is the upper part of the hash, scaled, so two
+    /// neighbours taken together are the line of a filter half as long: the
+    /// same as if it had been made so at first.
+    pub(super) fn fold(&mut self, key_count: u64) {
+        let line_count_min = lines_for(key_count) as usize;
+        let mut line_count = self.lines.len();
+        while line_count > 0 && line_count.is_multiple_of(2) && line_count / 2 >= line_count_min {
+            line_count /= 2;
+            for at in 0..line_count {
+                let (low, high) = (&self.lines[2 * at].0, &self.lines[2 * at + 1].0);
+                self.lines[at] = Line(std::array::from_fn(|word| low[word] | high[word]));
+            }
+        }
+        self.lines.truncate(line_count);
+        self.lines.shrink_to_fit();
     }
 
     /// An empty filter of so many lines, to be filled by `set_lines`.
@@ -105,6 +129,11 @@ impl Filter {
         let line_index = (u128::from(hash) * self.lines.len() as u128) >> 64;
         (line_index as usize, mix(hash ^ 0x9e37_79b9_7f4a_7c15))
     }
+}
+
+/// No keys need no lines.
+fn lines_for(key_count: u64) -> u64 {
+    key_count.saturating_mul(BITS_PER_KEY).div_ceil(LINE_BITS)
 }
 
 /// Both halves of the key are folded in one multiplication, then mixed: keys

@@ -64,7 +64,7 @@ impl Runs {
     fn merge(&self, sources: &[Arc<Run>]) -> Result<Option<Run>> {
         let (from, to) = (sources[0].from(), sources[sources.len() - 1].to());
         let key_count_max = sources.iter().map(|run| run.index.key_count).sum();
-        let mut index = Index::new(from, to, key_count_max);
+        let mut index = Index::for_at_most(from, to, key_count_max);
         let mut writer = RunWriter::create(&*self.disk, &self.dir, from, to)?;
         let mut merge = Merge::new(sources);
         let mut rows = Vec::with_capacity(PART_BLOCKS * BLOCK_ROWS);
@@ -82,6 +82,7 @@ impl Runs {
         }
         let row_count: usize = sources.iter().map(|run| run.row_count()).sum();
         assert_eq!(index.row_count, row_count, "a merge neither makes nor loses rows");
+        index.filter.fold(index.key_count);
         writer.finish(Arc::new(index)).map(Some)
     }
 }
@@ -168,8 +169,8 @@ impl<'a> Merge<'a> {
                 let rows = &rows[..rows.len().min(room)];
                 let others = self.runner_up(winner);
                 let count = match rows.last() {
-                    Some(last) if last.place() < others => rows.len(),
-                    _ => rows.partition_point(|row| row.place() < others),
+                    Some(last) if last.place() <= others => rows.len(),
+                    _ => rows.partition_point(|row| row.place() <= others),
                 };
                 out.extend_from_slice(&rows[..count]);
                 self.sources[winner].at += count;

@@ -27,18 +27,19 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// An index to be filled by `extend`, with a filter for so many keys.
-    pub(super) fn new(from: u64, to: u64, key_count_max: u64) -> Index {
-        Index {
-            from,
-            to,
-            row_count: 0,
-            key_count: 0,
-            min_key: 0,
-            max_key: 0,
-            fences: Vec::new(),
-            filter: Filter::new(key_count_max),
-        }
+    /// An index to be filled by `extend`, for rows of so many keys.
+    pub(super) fn new(from: u64, to: u64, key_count: u64) -> Index {
+        Index::with_filter(from, to, Filter::new(key_count))
+    }
+
+    /// The same where only a bound is known: runs that are merged may have
+    /// their keys in common. The filter wants folding in the end.
+    pub(super) fn for_at_most(from: u64, to: u64, key_count_max: u64) -> Index {
+        Index::with_filter(from, to, Filter::foldable(key_count_max))
+    }
+
+    fn with_filter(from: u64, to: u64, filter: Filter) -> Index {
+        Index { from, to, row_count: 0, key_count: 0, min_key: 0, max_key: 0, fences: Vec::new(), filter }
     }
 
     /// Takes in the next rows in ascending order.

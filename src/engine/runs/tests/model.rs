@@ -94,3 +94,23 @@ fn the_filter_has_no_false_no_and_few_false_yes() {
         assert!(false_yes < 20_000 / 40, "{false_yes} of 20000");
     }
 }
+
+#[test]
+fn a_folded_filter_is_as_one_that_was_made_smaller() {
+    use crate::engine::runs::filter::Filter;
+    let keys: Vec<u128> = (0..5_000).map(|n| n * 77).collect();
+    for key_count_max in [5_000, 9_000, 40_000, 100_000] {
+        let mut folded = Filter::foldable(key_count_max);
+        folded.insert_all(&keys);
+        folded.fold(5_000);
+        let mut made = Filter::with_lines(folded.line_count());
+        made.insert_all(&keys);
+        let line_count = made.line_count() as usize;
+        let [mut folded_bytes, mut made_bytes] = [Vec::new(), Vec::new()];
+        folded.append_lines(0, line_count, &mut folded_bytes);
+        made.append_lines(0, line_count, &mut made_bytes);
+        assert!(folded_bytes == made_bytes, "for at most {key_count_max}");
+        assert!(keys.iter().all(|&key| folded.may_contain(key)));
+        assert!((98..=245).contains(&line_count), "{line_count} lines for at most {key_count_max}");
+    }
+}
