@@ -25,6 +25,8 @@ pub const BATCH_MAX: u16 = 8190;
   loadtest run --mode bulk --format binary --connections 4 --duration 30s
   loadtest run --rate 20000 --pairs zipf        open loop: latency from the intended start
   loadtest run --acknowledged acked --until-down     kill the server meanwhile, start it again, then
+  loadtest audit --acknowledged acked           is all that was acknowledged still there?
+  loadtest csv --file bank-1993.csv --check     real transactions, then every balance checked
 
 Exit code: 0 all well; 1 errors, wrong answers, or something acknowledged is missing; 2 could not finish."
 )]
@@ -37,6 +39,10 @@ pub struct Cli {
 pub enum Command {
     /// Open and fund wallets, then put load on the server and report rates and latencies
     Run(Box<RunArgs>),
+    /// Ask the server for everything on a list of acknowledged outcomes, and check its books
+    Audit(AuditArgs),
+    /// Put a CSV file of real transactions in, each row under its own idempotency key
+    Csv(CsvArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -175,6 +181,59 @@ impl RunArgs {
             Mode::Single | Mode::Bulk => 1,
         }
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// The list that `loadtest run` or `loadtest csv` wrote
+    #[arg(long, value_name = "FILE")]
+    pub acknowledged: PathBuf,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Wallets of the list whose entries are added up
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub wallets_checked: usize,
+    /// Entries of one wallet to add up at most; longer histories are told apart in the table
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub entries_max: u64,
+    /// Connections to the server
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: u16,
+    /// Requests under way on each connection
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub pipeline: u16,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CsvArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub loss: LossArgs,
+    /// The transactions: trans_id,account,date,direction,operation,amount,balance_printed
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Currency of the accounts
+    #[arg(long, default_value = "CZK", value_name = "CODE")]
+    pub currency: String,
+    /// Append every acknowledged outcome to this file, for `loadtest audit`
+    #[arg(long, value_name = "FILE")]
+    pub acknowledged: Option<PathBuf>,
+    /// Afterwards compare every account's balance with the sum of its rows
+    #[arg(long)]
+    pub check: bool,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Connections to the server; accounts are spread over them
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: u16,
+    /// Accounts that one connection works on at once
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub pipeline: u16,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -21,6 +21,8 @@ pub mod acknowledged;
 pub mod progress;
 pub mod stats;
 
+pub mod audit;
+pub mod csv;
 pub mod load;
 pub mod report;
 pub mod run;

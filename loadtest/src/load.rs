@@ -202,10 +202,10 @@ impl Load {
         let mut stats = self.bench.stats.borrow_mut();
         let mut list = self.bench.list.borrow_mut();
         match what {
-            What::Transfer(order) | What::Authorize(order) => list.refused(&order.id, code),
-            What::Capture(key, _) => list.refused(key, code),
-            // An atomic batch is refused as one: none of its items stands for itself in the list.
-            What::Bulk(_) | What::Void(..) | What::Repeat(_) => {}
+            What::Transfer(order) => list.refused(&order.id, code),
+            // An atomic batch is refused as one, and holds are looked up elsewhere: the list of
+            // refusals has transfers only.
+            What::Bulk(_) | What::Authorize(_) | What::Capture(..) | What::Void(..) | What::Repeat(_) => {}
             What::Balance(_) | What::Entries(_) => {
                 return stats.error(format!("a read was refused: {code}"));
             }

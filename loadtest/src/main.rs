@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use loadtest::args::{Cli, Command};
-use loadtest::run;
+use loadtest::{audit, csv, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +17,8 @@ const EXIT_UNFINISHED: u8 = 2;
 fn main() -> ExitCode {
     let result: Result<u8, Box<dyn Error>> = match Cli::parse().command {
         Command::Run(args) => run::run(&args).map_err(Into::into),
+        Command::Audit(args) => audit::audit(&args).map_err(Into::into),
+        Command::Csv(args) => csv::csv(&args).map_err(Into::into),
     };
     match result {
         Ok(code) => ExitCode::from(code),

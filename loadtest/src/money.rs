@@ -77,6 +77,12 @@ impl Currency {
     }
 }
 
+/// Reads a decimal that stands as text in JSON; a JSON number is refused, because it may not be exact.
+pub fn exact<'de, D: serde::Deserializer<'de>>(input: D) -> Result<rust_decimal::Decimal, D::Error> {
+    let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(input)?;
+    rust_decimal::Decimal::from_str_exact(&text).map_err(serde::de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! The program as its users run it, against a stand-in server on a loopback socket.
 #![allow(clippy::unwrap_used)] // The lint's exception for tests does not reach helper functions.
 
+mod audit;
+mod csv;
 mod run;
 mod standin;
 

@@ -102,6 +102,9 @@ fn serve(stream: TcpStream, book: &Mutex<Book>, connections: &Mutex<Vec<TcpStrea
     while let Some((method, path, key, kind, body)) = read_request(&mut reader) {
         let then = {
             let mut book = book.lock().unwrap();
+            if book.dead {
+                return;
+            }
             let before = book.movements;
             let then = book.handle(&method, &path, key.as_deref(), &kind, &body);
             let crossed = |at: u64| before < at && book.movements >= at;
@@ -213,7 +216,7 @@ impl Book {
 
     fn open(&mut self, body: &Value) -> Then {
         let id = body["id"].as_str().unwrap().to_owned();
-        let overdraft = body["overdraft_limit"]["amount"].as_str().map_or(0, minor);
+        let overdraft = body["overdraft_limit"].as_str().map_or(0, minor);
         let currency = body["currency"].as_str().unwrap().to_owned();
         let opened = body.to_string();
         let wallet = self.wallets.entry(id).or_insert_with(|| Wallet {
