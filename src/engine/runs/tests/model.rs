@@ -114,3 +114,21 @@ fn a_folded_filter_is_as_one_that_was_made_smaller() {
         assert!((98..=245).contains(&line_count), "{line_count} lines for at most {key_count_max}");
     }
 }
+
+/// The pieces in which rows come must not show in the index.
+#[test]
+fn an_index_made_in_pieces_is_as_one_made_at_once() {
+    use crate::engine::runs::run::Index;
+    let rows: Vec<Row> = (1..=1000).map(|lsn| row(u128::from(lsn / 3), lsn)).collect();
+    let mut whole = Index::new(1, 1000, 334);
+    whole.extend(&rows);
+    for piece in [1, 7, 127, 128, 129, 300] {
+        let mut index = Index::new(1, 1000, 334);
+        rows.chunks(piece).for_each(|rows| index.extend(rows));
+        let counts = |index: &Index| (index.row_count, index.key_count, index.min_key, index.max_key);
+        assert_eq!(counts(&index), counts(&whole), "pieces of {piece}");
+        assert_eq!(index.fences, whole.fences, "pieces of {piece}");
+    }
+    assert_eq!(whole.fences[3], rows[384].place());
+    assert_eq!((whole.row_count, whole.key_count), (1000, 334));
+}
