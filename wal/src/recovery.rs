@@ -13,7 +13,7 @@ use crate::segment::Places;
 use crate::segment::marks::{Mark, Marks};
 use crate::segment::window::Window;
 
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 256 << 10;
 const ZERO_BLOCK: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 mod archive;
 mod crashes;
 mod faults;
+mod fixture;
 mod flips;
 mod reading;
 mod roundtrip;

@@ -122,3 +122,35 @@ fn a_bad_group_before_a_good_one_is_damage() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+/// Bytes of another log, or of another segment of the same log, that lie where the next group would: what a disk that
+/// gives out old blocks shows. Number and time may fit; the checksum does not, being mixed with both ids.
+#[test]
+fn frames_of_another_log_or_segment_never_pass() {
+    let cut = cut(500);
+    let other = SimDisk::new(9);
+    let identity = wal::Identity { log_id: [9; 16], created_micros: 1 };
+    let options = wal::Options { identity: Some(identity), ..crate::workload::options() };
+    let (mut log, _) = crate::workload::open_with(&other, options).unwrap();
+    for group in &cut.groups {
+        append(&mut log, group).unwrap();
+    }
+    let mut foreign = cut.frame.clone();
+    other.open_read(&segment_path(1)).unwrap().read_exact_at(&mut foreign, cut.offset).unwrap();
+    // Only ids differ: the checksum, the chain.
+    assert_eq!(foreign[8..32], cut.frame[8..32]);
+    assert_eq!(foreign[64..], cut.frame[64..]);
+    check(&cut, &foreign, "another log");
+
+    // The same log goes on until segment 2 begins; its first group goes where the third one of segment 1 would.
+    let later = cut.disk.fork(3);
+    let (mut log, _) = open(&later).unwrap();
+    let filler = Group { time_micros: 12, records: vec![vec![1; (1 << 20) - 4_096]] };
+    append(&mut log, &filler).unwrap();
+    append(&mut log, &filler).unwrap();
+    let mut foreign = vec![0; 512 * 2_048 - 1_024];
+    later.open_read(&segment_path(2)).unwrap().read_exact_at(&mut foreign, 512).unwrap();
+    let end = foreign.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    foreign.truncate(end.next_multiple_of(512));
+    check(&cut, &foreign, "another segment");
+}
