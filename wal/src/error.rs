@@ -41,7 +41,6 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        let path = path.to_owned();
-        move |source| Error::Io { action, path, source }
+        move |source| Error::Io { action, path: path.to_owned(), source }
     }
 }
