@@ -22,7 +22,7 @@ pub const BATCH_MAX: u16 = 8190;
     after_help = "Examples:
   export FLORIN_API_KEY=...                     the key that the server showed at its first start
   loadtest run                                  10 seconds of single transfers, 64 connections
-  loadtest run --mode bulk --format binary --connections 4 --duration 30s
+  loadtest run --mode bulk --format binary --connections 4 --duration 30s --html report.html
   loadtest run --rate 20000 --pairs zipf        open loop: latency from the intended start
   loadtest run --acknowledged acked --until-down     kill the server meanwhile, start it again, then
   loadtest audit --acknowledged acked           is all that was acknowledged still there?
@@ -167,6 +167,9 @@ pub struct RunArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the report as one HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 impl RunArgs {

@@ -182,14 +182,17 @@ impl Share {
             halt: Arc::clone(&halt),
         });
         let jobs = self.seeds.iter().map(|seed| Load::new(Rc::clone(&bench), *seed)).collect();
-        let (ticked, sender, start, second) = (Rc::clone(&bench), self.sender, self.start, Cell::new(0));
+        let (ticked, sender, start) = (Rc::clone(&bench), self.sender, self.start);
+        let (second, taken) = (Cell::new(0), Cell::new(start));
         let tick = move || {
             ticked.list.borrow_mut().flush();
-            let now = start.elapsed().as_secs();
-            if now > second.get() {
-                let interval = ticked.stats.borrow_mut().take_interval();
+            let now = Instant::now();
+            let passed = (now - start).as_secs();
+            if passed > second.get() {
+                let mut interval = ticked.stats.borrow_mut().take_interval();
+                interval.span = now - taken.replace(now);
                 // The receiver outlives all senders, and a lost second would only miss in the plot.
-                let _ = sender.send((second.replace(now), interval));
+                let _ = sender.send((second.replace(passed), interval));
             }
         };
         let period = Duration::from_millis(FLUSH_MILLIS);
@@ -217,7 +220,8 @@ fn publish(args: &RunArgs, report: &Report) -> Result<(), RunError> {
         Some(path) => std::fs::write(path, text()).map_err(|source| RunError::Report { path: path.clone(), source }),
         None => Ok(()),
     };
-    write(&args.json, &|| report::json::text(report))
+    write(&args.json, &|| report::json::text(report))?;
+    write(&args.html, &|| report::html::page(report))
 }
 
 fn exit_code(report: &Report, until_down: bool) -> u8 {

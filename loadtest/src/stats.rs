@@ -85,11 +85,13 @@ pub struct Interval {
     pub counts: Counts,
     pub latency: Histogram<u64>,
     pub in_flight: u64,
+    /// How long it was: a busy thread ends its second late.
+    pub span: Duration,
 }
 
 impl Default for Interval {
     fn default() -> Self {
-        Self { counts: Counts::default(), latency: histogram(), in_flight: 0 }
+        Self { counts: Counts::default(), latency: histogram(), in_flight: 0, span: Duration::ZERO }
     }
 }
 
@@ -98,6 +100,7 @@ impl Interval {
         self.counts.add(&other.counts);
         self.latency += &other.latency;
         self.in_flight += other.in_flight;
+        self.span = self.span.max(other.span);
     }
 }
 

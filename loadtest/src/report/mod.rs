@@ -1,5 +1,7 @@
-//! What a run found, as plain data: the one source of the table and the JSON file.
+//! What a run found, as plain data: the one source of the table, the JSON file and the HTML page.
 
+pub mod chart;
+pub mod html;
 pub mod json;
 pub mod terminal;
 
@@ -61,6 +63,8 @@ pub struct KindReport {
 #[derive(Debug, Serialize)]
 pub struct Second {
     pub second: u64,
+    /// How long this second was: a busy thread ends it late.
+    pub span_seconds: f64,
     pub accepted: u64,
     pub requests: u64,
     pub refused: u64,
@@ -99,7 +103,7 @@ impl Report {
         let problems = stats.problems.iter().chain(parts.losses);
         Self {
             command: command(std::env::args()),
-            started_at: parts.started_at.to_string(),
+            started_at: format!("{:.0}", parts.started_at),
             ended: match parts.stop {
                 Stop::Running => "all transfers sent",
                 Stop::TimeUp => "time up",
@@ -163,6 +167,7 @@ fn second((second, interval): (&u64, &Interval)) -> Second {
     let counts = &interval.counts;
     Second {
         second: *second,
+        span_seconds: interval.span.as_secs_f64(),
         accepted: counts.accepted,
         requests: counts.requests,
         refused: counts.refused,

@@ -98,10 +98,20 @@ fn a_lost_connection_is_taken_up_again_with_the_same_keys() {
 fn a_stall_counts_against_all_that_was_due_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let server = Standin::start(Fault::StallsAt(100, Duration::from_millis(400)));
-    let arguments = "--rate 1000 --duration 1s --wallets 20 --connections 2";
+    let arguments = "--rate 1000 --duration 2s --wallets 20 --connections 2 --html r.html --key test-key";
     let (code, report, told) = check(&server, arguments, folder.path());
     assert_eq!(code, 0, "{told}");
-    // 400 of 1,000 were due in the stall and waited 200 ms at the median; a closed loop would have two.
+    let seconds = report["timeline"].as_array().unwrap();
+    assert!(!seconds.is_empty() && seconds.len() <= 2, "{seconds:?}");
+    let page = std::fs::read_to_string(folder.path().join("r.html")).unwrap();
+    for part in ["<h2>Throughput</h2>", "<h2>Latency over time</h2>", "<h2>Latency distribution</h2>", "ACCEPTED"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("<svg").count(), 3);
+    for part in ["<script", "src=", "href=", "@import", "url(", "test-key"] {
+        assert!(!page.contains(part), "nothing is fetched and the key is not shown: {part}");
+    }
+    // 400 of 2,000 were due in the stall and waited 200 ms on average; a closed loop would have two.
     let p90 = report["kinds"][0]["p90"].as_u64().unwrap();
     assert!(p90 > 150_000, "p90 is {p90} us: {told}");
 }
