@@ -131,10 +131,10 @@ pub async fn drive<J: Job>(
         first = false;
         match exchange(stream, job, depth, &mut state, halt).await {
             Ok(()) => return None,
-            Err(why) if matches!(on_loss, OnLoss::Stop) => {
+            Err(Lost::Gone(_)) if matches!(on_loss, OnLoss::Reconnect(_)) => {}
+            Err(Lost::Gone(why) | Lost::Silent(why)) => {
                 return Some(give_up(job, state, halt, why));
             }
-            Err(_) => {}
         }
     }
 }
@@ -156,13 +156,20 @@ fn give_up<J: Job>(job: &mut J, state: State<J::Ticket>, halt: &Halt, why: Strin
     why
 }
 
+/// How a connection was lost.
+enum Lost {
+    Gone(String),
+    /// The run is over, and the answers that are still due do not come: asking again would not help.
+    Silent(String),
+}
+
 async fn exchange<J: Job>(
     mut stream: TcpStream,
     job: &mut J,
     depth: usize,
     state: &mut State<J::Ticket>,
     halt: &Halt,
-) -> Result<(), String> {
+) -> Result<(), Lost> {
     let (mut reader, mut writer) = stream.split();
     let mut output: Vec<u8> = Vec::with_capacity(INPUT_BYTES);
     let mut output_at = 0;
@@ -205,9 +212,9 @@ async fn exchange<J: Job>(
         tokio::select! {
             biased;
             read = reader.read_buf(&mut input) => match read {
-                Ok(0) => return Err("the server closed the connection".to_owned()),
-                Ok(_) => take_answers(&mut input, &mut scratch, job, state)?,
-                Err(source) => return Err(format!("the connection broke: {source}")),
+                Ok(0) => return Err(Lost::Gone("the server closed the connection".to_owned())),
+                Ok(_) => take_answers(&mut input, &mut scratch, job, state).map_err(Lost::Gone)?,
+                Err(source) => return Err(Lost::Gone(format!("the connection broke: {source}"))),
             },
             wrote = writer.write(&output[output_at..]), if output_at < output.len() => match wrote {
                 Ok(count) => {
@@ -217,7 +224,7 @@ async fn exchange<J: Job>(
                         output_at = 0;
                     }
                 }
-                Err(source) => return Err(format!("the connection broke: {source}")),
+                Err(source) => return Err(Lost::Gone(format!("the connection broke: {source}"))),
             },
             () = job.wake(), if may_send && !halted => {}
             () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
@@ -226,7 +233,7 @@ async fn exchange<J: Job>(
                 drain.as_mut().reset(Instant::now() + DRAIN);
             }
             () = &mut drain, if halted => {
-                return Err(format!("no answer for {} seconds after the end", DRAIN.as_secs()));
+                return Err(Lost::Silent(format!("no answer for {} seconds after the end", DRAIN.as_secs())));
             }
         }
     }

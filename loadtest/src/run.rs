@@ -202,8 +202,9 @@ impl Share {
         let bench = Rc::into_inner(bench).expect("jobs and tick, which shared it, are gone");
         let mut stats = bench.stats.into_inner();
         if let (Some(slots), Some(until), Stop::TimeUp) = (&bench.slots, self.crew.until, halt.state()) {
+            let kind = if bench.plan.batch.is_some() { Kind::Bulk } else { Kind::Transfer };
             for due in slots.left_before(until) {
-                stats.unsent(Kind::Transfer, until - due);
+                stats.unsent(kind, until - due);
             }
         }
         stats.take_interval();
@@ -229,8 +230,10 @@ fn exit_code(report: &Report, until_down: bool) -> u8 {
         return 1;
     }
     match report.stop() {
-        Stop::ServerDown if until_down => 0,
+        // A server that never answered did not go away: it was not there.
+        Stop::ServerDown if until_down && report.requests > 0 => 0,
         Stop::ServerDown | Stop::Broken => 2,
+        Stop::Running | Stop::TimeUp | Stop::Interrupted if report.unheard > 0 => 2,
         Stop::Running | Stop::TimeUp | Stop::Interrupted => 0,
     }
 }

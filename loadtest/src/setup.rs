@@ -148,6 +148,9 @@ impl Job for Setup {
                 }
             }
             Meaning::Busy(_) if !self.crew.halt.stopped() => return After::Again(index),
+            Meaning::Refused(code) if code == "WALLET_EXISTS" => {
+                self.fail(format!("{code}: these wallets were opened otherwise before, choose another --seed"));
+            }
             Meaning::Busy(code) | Meaning::Refused(code) => self.fail(code),
             Meaning::Unexpected(why) => self.fail(why),
         }

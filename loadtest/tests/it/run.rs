@@ -115,3 +115,34 @@ fn a_stall_counts_against_all_that_was_due_in_it() {
     let p90 = report["kinds"][0]["p90"].as_u64().unwrap();
     assert!(p90 > 150_000, "p90 is {p90} us: {told}");
 }
+
+#[test]
+fn bad_arguments_get_a_sentence_that_says_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::None);
+    for (arguments, expected) in [
+        ("run --mix deposits=1", "write it as transfers=90,holds=5,reads=4,repeats=1"),
+        ("run --duration soon", "give a time such as 10s, 500ms or 2m"),
+        ("run --currency XYQ", "give an ISO 4217 code"),
+        ("run --amount-max 1.005", "at most 2 after the point"),
+        ("run --funds 0", "--funds must be above zero"),
+        ("run --batch 9000", "8190"),
+        ("run --key-file nowhere", "cannot read the key file nowhere"),
+    ] {
+        let (code, told) = loadtest(&server, arguments, folder.path());
+        assert!(code == 2 && told.contains(expected), "{arguments}: {told}");
+    }
+    assert!(server.book().wallets.is_empty());
+}
+
+#[test]
+fn a_server_that_is_not_there_is_not_one_that_went_away() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was just let go: nothing listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Standin { url: format!("http://{free}"), book: std::sync::Arc::default() };
+    for arguments in ["run", "run --skip-setup --until-down"] {
+        let (code, told) = loadtest(&nobody, arguments, folder.path());
+        assert!(code == 2 && told.contains("cannot connect"), "{arguments}: {told}");
+    }
+}
