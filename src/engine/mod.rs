@@ -1,1 +1,30 @@
-//! The engine: shards, messages, directory, claims, journal, recovery, snapshotter; the face is `Engine`.
+//! The engine: wallets hosted by shards, the journal that makes their transfers last, and what is derived from
+//! the log. `Engine` is its face; everything else is behind it.
+
+pub mod claims;
+pub mod clock;
+pub mod config;
+pub mod conversation;
+mod face;
+mod history;
+mod host;
+pub mod indexer;
+pub mod journal;
+mod lookup;
+pub mod messages;
+pub mod placement;
+pub mod record;
+pub mod recovery;
+pub mod runs;
+pub mod shard;
+pub mod snapshot;
+pub mod snapshot_rows;
+pub mod snapshotter;
+
+pub use config::EngineConfig;
+pub use conversation::Failure;
+pub use face::{AtomicRefusal, CaptureRequest, Engine, Health, Outcome, Receipt, Refusal};
+pub use history::{At, Direction, EntriesPage, EntriesQuery, EntryView};
+pub use lookup::{Found, HoldView, Summary, WalletView, system_wallet_id};
+pub use recovery::{Progress, Report, StartError};
+pub use snapshotter::SnapshotSummary;

@@ -1,0 +1,60 @@
+//! What may be chosen about the engine, each with its default and its limit.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of one engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Everything is kept below this folder; two servers cannot share it.
+    pub data_dir: PathBuf,
+    /// Shards that host the wallets. It may change from one start to the next.
+    pub shards: usize,
+    /// Bytes of one segment of the log.
+    pub segment_bytes: u64,
+    /// Conversations under way at most; what comes on top is refused as overload.
+    pub in_flight_max: usize,
+    /// Ids and entries that are collected in memory before they go to the index on disk.
+    pub recent_rows_max: usize,
+    /// How often a snapshot is taken; `None`: on request only.
+    pub snapshot_period: Option<Duration>,
+    /// Snapshots that are kept; segments of the log older than all of them go to the archive.
+    pub snapshots_kept: usize,
+}
+
+pub const SHARDS_MAX: usize = 256;
+
+impl EngineConfig {
+    pub fn new(data_dir: impl Into<PathBuf>) -> EngineConfig {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        EngineConfig {
+            data_dir: data_dir.into(),
+            shards: cores.min(SHARDS_MAX),
+            segment_bytes: wal::SEGMENT_BYTES_DEFAULT,
+            in_flight_max: 262_144,
+            recent_rows_max: 1 << 20,
+            snapshot_period: Some(Duration::from_secs(300)),
+            snapshots_kept: 2,
+        }
+    }
+
+    pub fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("log")
+    }
+
+    pub fn archive_dir(&self) -> PathBuf {
+        self.data_dir.join("archive")
+    }
+
+    pub fn snapshots_dir(&self) -> PathBuf {
+        self.data_dir.join("snapshots")
+    }
+
+    pub fn ids_dir(&self) -> PathBuf {
+        self.data_dir.join("index").join("ids")
+    }
+
+    pub fn entries_dir(&self) -> PathBuf {
+        self.data_dir.join("index").join("entries")
+    }
+}

@@ -1,0 +1,403 @@
+//! One conversation between wallets: what is asked of them, in which order they are visited, and
+//! who is waiting for the answer. Plain data; the shards carry it from wallet to wallet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use crate::ledger::{
+    Amount, Authorization, Capture, Currency, Event, HoldEnd, HoldId, Opening, Reject, Status, Transfer, TransferId,
+    WalletId,
+};
+
+use super::messages::Undo;
+use super::placement::Placement;
+use super::record;
+
+/// Why the engine has no answer of the ledger's: nothing is known to have changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("the server has as much work under way as it takes; send the request again in a moment")]
+    Overloaded,
+    #[error("the log could not be written, so the ledger only answers reads until the server is started again")]
+    ReadOnly,
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("the first request with this key is still under way")]
+    InProgress,
+    #[error("this key was used before, for another request")]
+    KeyReused,
+    #[error("the atomic bulk is larger than one group of the log can be")]
+    TooLarge,
+    #[error("the disk could not be read: {0}")]
+    Storage(String),
+}
+
+/// What came of one conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    Pending,
+    /// In the log, at this position, at this time.
+    Durable {
+        lsn: u64,
+        time_micros: u64,
+    },
+    /// Refused; in the log too if the request carried an id (otherwise `lsn` is 0). `index` is the
+    /// transfer of an atomic bulk for which all of it was refused.
+    Refused {
+        reject: Reject,
+        lsn: u64,
+        index: u32,
+    },
+    Overloaded,
+    ReadOnly,
+}
+
+/// What is asked of the wallets.
+#[derive(Debug)]
+pub enum Act {
+    Transfer(Transfer),
+    Atomic(Box<Atomic>),
+    Authorize(Box<Authorization>),
+    Capture(Box<CaptureAct>),
+    Release(Box<ReleaseAct>),
+    Open(Box<Opening>),
+    SetStatus {
+        wallet: WalletId,
+        status: Status,
+    },
+    /// Refused before any wallet was asked; only to be recorded.
+    Refuse {
+        id: TransferId,
+        fingerprint: u64,
+    },
+}
+
+/// Many transfers, all or none.
+#[derive(Debug)]
+pub struct Atomic {
+    pub transfers: Vec<Transfer>,
+    /// Every leg, in the order (shard, wallet), as (transfer, leg).
+    order: Vec<(u32, u32)>,
+}
+
+/// A capture; `resolved` is filled in by the payer's wallet, which knows the hold.
+#[derive(Debug)]
+pub struct CaptureAct {
+    pub id: TransferId,
+    pub fingerprint: u64,
+    pub hold: HoldId,
+    pub amount: Option<Amount>,
+    pub is_final: bool,
+    pub payer: WalletId,
+    pub payee: WalletId,
+    pub currency: Currency,
+    pub resolved: Option<(Amount, i64)>,
+}
+
+/// A void or an expiry.
+#[derive(Debug)]
+pub struct ReleaseAct {
+    pub hold: HoldId,
+    pub payer: WalletId,
+    pub end: HoldEnd,
+    pub released: i64,
+}
+
+/// A record without its legs and its reference takes less, its length included.
+const RECORD_BYTES_PLAIN: usize = 80;
+const LEG_BYTES: usize = 24;
+
+/// One conversation on its way.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Its place in the batch that it came with.
+    pub ticket: u32,
+    /// The next stop; all stops before it have said yes.
+    pub at: u32,
+    pub refused: Option<Reject>,
+    /// Where the wallets of a plain transfer sit in their shards, filled in at each stop.
+    pub slots: SmallVec<[u32; 4]>,
+    pub act: Act,
+}
+
+/// One wallet's part in a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop {
+    pub wallet: WalletId,
+    /// What it pays (below zero), is paid, or zero where it only has to say yes.
+    pub delta: i64,
+}
+
+impl Conversation {
+    pub fn new(ticket: u32, act: Act) -> Conversation {
+        Conversation { ticket, at: 0, refused: None, slots: SmallVec::new(), act }
+    }
+
+    /// The id that the request carried and its fingerprint, under which a refusal is recorded too.
+    pub fn request(&self) -> Option<(TransferId, u64)> {
+        match &self.act {
+            Act::Transfer(transfer) => Some((transfer.id(), transfer.fingerprint())),
+            Act::Authorize(hold) => Some((TransferId(hold.hold.0), hold.fingerprint)),
+            Act::Capture(capture) => Some((capture.id, capture.fingerprint)),
+            Act::Refuse { id, fingerprint } => Some((*id, *fingerprint)),
+            // It carries many ids; see `for_each_event`.
+            Act::Atomic(_) | Act::Release(_) | Act::Open(_) | Act::SetStatus { .. } => None,
+        }
+    }
+
+    /// Every id that is claimed for this conversation.
+    pub fn for_each_claim(&self, mut f: impl FnMut(u128)) {
+        match &self.act {
+            Act::Atomic(atomic) => atomic.transfers.iter().for_each(|transfer| f(transfer.id().0)),
+            Act::Open(opening) => f(opening.wallet.0),
+            _ => {
+                if let Some((id, _)) = self.request() {
+                    f(id.0);
+                }
+            }
+        }
+    }
+
+    /// The wallet to visit at stop `index`; `None` when all have said yes.
+    pub fn stop(&self, index: u32) -> Option<Stop> {
+        let index = index as usize;
+        match &self.act {
+            Act::Transfer(transfer) => {
+                transfer.legs().get(index).map(|leg| Stop { wallet: leg.wallet, delta: leg.amount })
+            }
+            Act::Atomic(atomic) => atomic.order.get(index).map(|&(transfer, leg)| {
+                let leg = atomic.transfers[transfer as usize].legs()[leg as usize];
+                Stop { wallet: leg.wallet, delta: leg.amount }
+            }),
+            Act::Authorize(hold) => in_order(hold.payer, -hold.amount.minor(), hold.payee, 0, index),
+            Act::Capture(capture) => capture.stop(index),
+            Act::Release(release) => only(release.payer, index),
+            Act::SetStatus { wallet, .. } => only(*wallet, index),
+            // A wallet that is not open yet cannot be asked; the claim on its id was the question.
+            Act::Open(opening) => only(opening.wallet, index),
+            Act::Refuse { .. } => None,
+        }
+    }
+
+    /// Whether this stop is a second visit to a wallet that has said yes: it passes those that wait there.
+    pub fn returns_at(&self, index: u32) -> bool {
+        matches!(self.act, Act::Capture(_)) && index == 2
+    }
+
+    /// What stop `index`, which said yes, has to give back if a later one says no.
+    pub fn undo_of(&self, index: u32, stop: Stop) -> Undo {
+        let wallet = stop.wallet;
+        match &self.act {
+            Act::Capture(capture) if wallet == capture.payer => {
+                let (amount, _) = capture.resolved.expect("the payer's wallet was visited");
+                Undo::Capturing { wallet, hold: capture.hold, minor: amount.minor() }
+            }
+            Act::Capture(capture) => match capture.amount {
+                Some(amount) if index == 0 || index == 1 => Undo::Reserved { wallet, delta: amount.minor() },
+                _ => Undo::Begun { wallet },
+            },
+            _ if stop.delta == 0 => Undo::Begun { wallet },
+            _ => Undo::Reserved { wallet, delta: stop.delta },
+        }
+    }
+
+    /// How many records it makes in the log.
+    pub fn record_count(&self) -> u64 {
+        match &self.act {
+            Act::Atomic(atomic) => atomic.transfers.len() as u64,
+            _ => 1,
+        }
+    }
+
+    /// More bytes than its records take in the log.
+    pub fn record_bytes_max(&self) -> usize {
+        let of_transfer = |transfer: &Transfer| {
+            RECORD_BYTES_PLAIN + transfer.legs().len() * LEG_BYTES + transfer.reference().map_or(0, str::len)
+        };
+        match &self.act {
+            Act::Transfer(transfer) => of_transfer(transfer),
+            Act::Atomic(atomic) => atomic.transfers.iter().map(of_transfer).sum(),
+            _ => record::BODY_BYTES_MAX,
+        }
+    }
+
+    /// The answer when it is durable from `lsn` on.
+    pub fn answer(&self, lsn: u64, time_micros: u64) -> Answer {
+        match self.refused {
+            None => Answer::Durable { lsn, time_micros },
+            Some(reject) => Answer::Refused { reject, lsn, index: self.refused_index() },
+        }
+    }
+
+    fn refused_index(&self) -> u32 {
+        match &self.act {
+            Act::Atomic(atomic) => atomic.order[self.at as usize].0,
+            _ => 0,
+        }
+    }
+
+    /// The events that it becomes when it is durable.
+    pub fn for_each_event(&self, mut f: impl FnMut(EventRef<'_>)) {
+        if let Some(reject) = self.refused {
+            if let Act::Atomic(atomic) = &self.act {
+                for (index, transfer) in (0u32..).zip(&atomic.transfers) {
+                    let reject = if index == self.refused_index() { reject } else { Reject::AtomicRefused };
+                    let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
+                    f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
+                }
+            } else if let Some((id, fingerprint)) = self.request() {
+                f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
+            }
+            return;
+        }
+        match &self.act {
+            Act::Transfer(transfer) => f(EventRef::Transfer(transfer)),
+            Act::Atomic(atomic) => atomic.transfers.iter().for_each(|transfer| f(EventRef::Transfer(transfer))),
+            Act::Authorize(hold) => f(EventRef::Other(Event::HoldAuthorized((**hold).clone()))),
+            Act::Capture(capture) => f(EventRef::Other(Event::HoldCaptured(capture.event()))),
+            Act::Release(release) => f(EventRef::Other(Event::HoldReleased {
+                hold: release.hold,
+                payer: release.payer,
+                released: release.released,
+                end: release.end,
+            })),
+            Act::Open(opening) => f(EventRef::Other(Event::WalletOpened(**opening))),
+            Act::SetStatus { wallet, status } => {
+                f(EventRef::Other(Event::StatusChanged { wallet: *wallet, status: *status }));
+            }
+            Act::Refuse { .. } => unreachable!("it carries its refusal"),
+        }
+    }
+}
+
+/// An event, or the transfer that it would be: transfers are not copied on their way to the log.
+#[derive(Debug)]
+pub enum EventRef<'a> {
+    Transfer(&'a Transfer),
+    Other(Event),
+}
+
+impl CaptureAct {
+    /// Payer and payee in the order of their ids. Where the payee comes first and the amount is not known before
+    /// the payer's hold is asked, the payee is asked whether it may be paid, and visited again.
+    fn stop(&self, index: usize) -> Option<Stop> {
+        let payer = Stop { wallet: self.payer, delta: 0 };
+        let payee = Stop { wallet: self.payee, delta: 0 };
+        let stops: &[Stop] = if self.payer < self.payee {
+            &[payer, payee]
+        } else if self.amount.is_some() {
+            &[payee, payer]
+        } else {
+            &[payee, payer, payee]
+        };
+        stops.get(index).copied()
+    }
+
+    pub fn event(&self) -> Capture {
+        let (amount, released) = self.resolved.expect("the payer's wallet was visited");
+        Capture {
+            id: self.id,
+            fingerprint: self.fingerprint,
+            hold: self.hold,
+            payer: self.payer,
+            payee: self.payee,
+            currency: self.currency,
+            amount,
+            released,
+        }
+    }
+}
+
+impl Atomic {
+    pub fn new(transfers: Vec<Transfer>, placement: Placement) -> Atomic {
+        let mut order: Vec<(u32, u32)> = Vec::with_capacity(transfers.len() * 2);
+        for (index, transfer) in (0u32..).zip(&transfers) {
+            order.extend((0u32..).zip(transfer.legs()).map(|(leg, _)| (index, leg)));
+        }
+        let wallet = |&(transfer, leg): &(u32, u32)| transfers[transfer as usize].legs()[leg as usize].wallet;
+        order.sort_by_key(|stop| (placement.shard_of(wallet(stop)), wallet(stop)));
+        Atomic { transfers, order }
+    }
+
+    pub fn currency_at(&self, index: u32) -> Currency {
+        self.transfers[self.order[index as usize].0 as usize].currency()
+    }
+}
+
+fn in_order(payer: WalletId, payer_delta: i64, payee: WalletId, payee_delta: i64, index: usize) -> Option<Stop> {
+    let mut stops = [Stop { wallet: payer, delta: payer_delta }, Stop { wallet: payee, delta: payee_delta }];
+    if payer > payee {
+        stops.swap(0, 1);
+    }
+    stops.get(index).copied()
+}
+
+fn only(wallet: WalletId, index: usize) -> Option<Stop> {
+    (index == 0).then_some(Stop { wallet, delta: 0 })
+}
+
+/// What came in together and is answered together.
+#[derive(Debug)]
+pub struct Batch {
+    state: Mutex<BatchState>,
+    /// Given back when nothing of the batch is under way any more.
+    _room: Option<Room>,
+}
+
+#[derive(Debug)]
+struct BatchState {
+    answers: Vec<Answer>,
+    pending: usize,
+    reply: Option<oneshot::Sender<Vec<Answer>>>,
+}
+
+/// Conversations under way, counted against a limit.
+#[derive(Debug)]
+pub struct Room {
+    taken: Arc<AtomicUsize>,
+    count: usize,
+}
+
+impl Room {
+    /// Takes room for `count`, or nothing.
+    pub fn take(taken: &Arc<AtomicUsize>, count: usize, limit: usize) -> Option<Room> {
+        let before = taken.fetch_add(count, Ordering::Relaxed);
+        let room = Room { taken: Arc::clone(taken), count };
+        (before + count <= limit).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+impl Batch {
+    pub fn new(count: usize, room: Option<Room>) -> (Arc<Batch>, oneshot::Receiver<Vec<Answer>>) {
+        let (reply, receiver) = oneshot::channel();
+        let state = BatchState { answers: vec![Answer::Pending; count], pending: count, reply: Some(reply) };
+        (Arc::new(Batch { state: Mutex::new(state), _room: room }), receiver)
+    }
+
+    /// Answers some of it; when nothing is pending any more, whoever waits hears all answers.
+    pub fn answer(&self, answers: impl Iterator<Item = (u32, Answer)>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (ticket, answer) in answers {
+            let place = &mut state.answers[ticket as usize];
+            assert_eq!(*place, Answer::Pending, "every conversation is answered once");
+            *place = answer;
+            state.pending -= 1;
+        }
+        if state.pending == 0
+            && let Some(reply) = state.reply.take()
+        {
+            // Whoever asked may have gone away; the transfer stands all the same.
+            drop(reply.send(std::mem::take(&mut state.answers)));
+        }
+    }
+}

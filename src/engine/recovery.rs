@@ -1,0 +1,245 @@
+//! Recovery: the newest valid snapshot, then the tail of the log. The indexes may lag behind a crash; whatever
+//! they have not got is collected again on the way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use snapshots::disk::Reader as SnapshotReader;
+use tracing::{info, warn};
+use wal::disk::Disk;
+use wal::{Log, Reader};
+
+use super::claims::{Claims, HoldPlace};
+use super::config::EngineConfig;
+use super::indexer::{Indexer, Indexes};
+use super::journal::Journal;
+use super::messages::{IndexerMessage, ShardMessage};
+use super::placement::Placement;
+use super::record::{self, RecordError};
+use super::runs::{self, Runs};
+use super::shard::{Outbox, Shard};
+use super::snapshot::{self, SnapshotError};
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Log(#[from] wal::Error),
+    #[error(transparent)]
+    Index(#[from] runs::Error),
+    #[error("record {lsn} cannot be read: {source}")]
+    Record { lsn: u64, source: RecordError },
+    #[error("could not {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Config(String),
+    #[error("the engine's actors could not be started: {0}")]
+    Actors(String),
+}
+
+/// How far recovery has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    CheckingLog { done_bytes: u64, total_bytes: u64 },
+    LoadingSnapshot { lsn: u64, done_bytes: u64, total_bytes: u64 },
+    Replaying { done_records: u64, total_records: u64 },
+}
+
+/// What recovery found, for a line at the start.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub snapshot_lsn: u64,
+    pub snapshots_passed_over: usize,
+    pub last_lsn: u64,
+    pub replayed_records: u64,
+    pub replay_micros: u64,
+    pub wallets: u64,
+    pub torn_tail_bytes: u64,
+}
+
+/// Everything that stands after recovery; plain state machines still.
+#[derive(Debug)]
+pub struct Recovered {
+    pub journal: Journal,
+    pub reader: Reader,
+    pub shards: Vec<Shard>,
+    pub claims: Arc<Claims>,
+    pub indexes: Indexes,
+    pub indexer: Indexer,
+    pub report: Report,
+}
+
+/// Replayed records between two looks at how much has been collected.
+const RECORDS_PER_STEP: u64 = 16_384;
+
+/// Brings the ledger of a data folder back into memory.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    config: &EngineConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recovered, StartError> {
+    let options = wal::Options {
+        segment_bytes: config.segment_bytes,
+        archive_dir: Some(config.archive_dir()),
+        ..wal::Options::default()
+    };
+    let (log, found) = Log::open(Arc::clone(disk), &config.log_dir(), options, &mut |done_bytes, total_bytes| {
+        progress(Progress::CheckingLog { done_bytes, total_bytes });
+    })?;
+    if let Some(torn) = &found.torn {
+        warn!(
+            segment = torn.segment,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            kept_as = %torn.kept_as.display(),
+            "torn tail cut off: a write that a crash had interrupted and that was never acknowledged"
+        );
+    }
+    let reader = log.reader();
+    let indexes = Indexes {
+        ids: open_index(disk, &config.ids_dir(), found.last_lsn)?,
+        entries: open_index(disk, &config.entries_dir(), found.last_lsn)?,
+    };
+    let claims = Arc::new(Claims::new(Arc::clone(&indexes.ids)));
+    let mut report = Report {
+        last_lsn: found.last_lsn,
+        torn_tail_bytes: found.torn.map_or(0, |torn| torn.bytes),
+        ..Report::default()
+    };
+    let placement = Placement::new(config.shards);
+    let empty_shards = || -> Vec<Shard> {
+        let entries_lsn = indexes.entries.covered_lsn();
+        (0..config.shards).map(|index| Shard::new(index, placement, Arc::clone(&claims), entries_lsn)).collect()
+    };
+
+    let mut shards = empty_shards();
+    for entry in snapshots::disk::list(&**disk, &config.snapshots_dir()).unwrap_or_default() {
+        // Entries of before the snapshot cannot be made again from its balances, so the index must reach it.
+        if entry.lsn > indexes.durable_lsn() {
+            info!(
+                lsn = entry.lsn,
+                indexed = indexes.durable_lsn(),
+                "snapshot passed over: the index does not reach it"
+            );
+            report.snapshots_passed_over += 1;
+            continue;
+        }
+        match load_snapshot(disk, config, entry.lsn, &reader, placement, &mut shards, &claims, progress) {
+            Ok(()) => {
+                report.snapshot_lsn = entry.lsn;
+                break;
+            }
+            Err(error) => {
+                warn!(lsn = entry.lsn, %error, "snapshot passed over");
+                report.snapshots_passed_over += 1;
+                shards = empty_shards();
+            }
+        }
+    }
+
+    let mut indexer = Indexer::new(indexes.clone(), Arc::clone(&claims), config.shards);
+    let began = std::time::Instant::now();
+    let mut rows = Vec::new();
+    let mut scan = reader.scan(report.snapshot_lsn + 1);
+    let total_records = found.last_lsn - report.snapshot_lsn;
+    let mut next_look = RECORDS_PER_STEP;
+    while let Some(group) = scan.next_group()? {
+        for (lsn, body) in group.records() {
+            let event = record::decode(body).map_err(|source| StartError::Record { lsn, source })?;
+            if lsn > indexes.ids.covered_lsn() {
+                claims.settle(&event, lsn, &mut rows);
+            } else {
+                claims.restore_places(&event);
+            }
+            shards.iter_mut().for_each(|shard| shard.replay(lsn, &event));
+            report.replayed_records += 1;
+        }
+        if report.replayed_records >= next_look {
+            next_look = report.replayed_records + RECORDS_PER_STEP;
+            progress(Progress::Replaying { done_records: report.replayed_records, total_records });
+            if rows.len() >= config.recent_rows_max {
+                mark(group.last_lsn, &mut rows, &mut shards, &mut indexer)?;
+            }
+        }
+    }
+    progress(Progress::Replaying { done_records: total_records, total_records });
+    report.replay_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    for shard in &shards {
+        shard.for_each(|_, _| report.wallets += 1, |_| {});
+    }
+    let marked_lsn = indexes.ids.covered_lsn();
+    let journal = Journal::new(log, Arc::clone(&claims), rows, marked_lsn, config.recent_rows_max);
+    Ok(Recovered { journal, reader, shards, claims, indexes, indexer, report })
+}
+
+/// An index that knows more than the log belongs to another history (a data folder put together from
+/// two): it is made again from this log.
+fn open_index(disk: &Arc<dyn Disk>, dir: &Path, last_lsn: u64) -> Result<Arc<Runs>, StartError> {
+    let runs = Runs::open(Arc::clone(disk), dir)?;
+    if runs.covered_lsn() <= last_lsn {
+        return Ok(Arc::new(runs));
+    }
+    warn!(dir = %dir.display(), covered = runs.covered_lsn(), last_lsn, "the index is ahead of the log and is made again");
+    drop(runs);
+    for name in disk.list(dir).map_err(io("list", dir))? {
+        let path = dir.join(name);
+        disk.remove(&path).map_err(io("remove", &path))?;
+    }
+    disk.sync_dir(dir).map_err(io("sync", dir))?;
+    Ok(Arc::new(Runs::open(Arc::clone(disk), dir)?))
+}
+
+#[allow(clippy::too_many_arguments)] // It is the middle of `recover`, apart only so that it can fail as one.
+fn load_snapshot(
+    disk: &Arc<dyn Disk>,
+    config: &EngineConfig,
+    lsn: u64,
+    log: &Reader,
+    placement: Placement,
+    shards: &mut [Shard],
+    claims: &Claims,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), SnapshotError> {
+    let mut reader = SnapshotReader::open(&**disk, &config.snapshots_dir(), lsn)?;
+    let header = *reader.header();
+    let group = log.chain_at(lsn).ok().flatten();
+    let fits = group.is_some_and(|group| group.last_lsn == lsn && group.chain == header.chain_hash);
+    if header.log_id != log.log_id() || (lsn > 0 && !fits) {
+        return Err(SnapshotError::OtherHistory);
+    }
+    let mut holds = Vec::new();
+    snapshot::load(
+        &mut reader,
+        |row| {
+            let shard = &mut shards[placement.shard_of(row.opening.wallet)];
+            shard.restore_wallet(&row.opening, row.status, row.posted, row.held);
+        },
+        |authorization, captured| holds.push((authorization, captured)),
+        |done_bytes, total_bytes| progress(Progress::LoadingSnapshot { lsn, done_bytes, total_bytes }),
+    )?;
+    // Only now is the snapshot known to be whole, so only now is anything shared told of it.
+    for (authorization, captured) in holds {
+        let place =
+            HoldPlace { payer: authorization.payer, payee: authorization.payee, currency: authorization.currency };
+        claims.restore_open_hold(authorization.hold, place);
+        shards[placement.shard_of(authorization.payer)].restore_hold(authorization, captured);
+    }
+    shards.iter_mut().for_each(|shard| shard.restore_position(lsn));
+    Ok(())
+}
+
+/// What the journal's mark does, without the threads.
+fn mark(lsn: u64, rows: &mut Vec<runs::Row>, shards: &mut [Shard], indexer: &mut Indexer) -> Result<(), StartError> {
+    indexer.handle(IndexerMessage::Ids { lsn, rows: std::mem::take(rows) })?;
+    for shard in shards {
+        let mut out = Outbox::default();
+        shard.handle(ShardMessage::Mark { lsn, cut: None }, &mut out);
+        out.indexer.into_iter().try_for_each(|message| indexer.handle(message))?;
+    }
+    Ok(())
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::Io { action, path, source }
+}

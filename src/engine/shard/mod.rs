@@ -1,0 +1,169 @@
+//! A shard hosts wallet actors: it puts each message into its wallet's mailbox and runs the wallets
+//! that have mail. This is the plain state machine: a message in, messages out. It knows no threads, clocks or
+//! disks, so the server, recovery and the simulator run the same code.
+
+mod copying;
+mod entries;
+mod holds;
+mod mailbox;
+mod prepare;
+mod settle;
+mod table;
+
+use std::sync::Arc;
+
+use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, Status, Wallet, WalletId};
+
+use super::claims::Claims;
+use super::conversation::{Answer, Batch, Conversation};
+use super::messages::{IndexerMessage, JournalBatch, RecentEntries, ShardMessage, WalletRead};
+use super::placement::Placement;
+
+use copying::Copying;
+use entries::Entries;
+use holds::Holds;
+use mailbox::Mailboxes;
+use table::Table;
+
+/// The wallets of one shard.
+#[derive(Debug)]
+pub struct Shard {
+    index: usize,
+    placement: Placement,
+    claims: Arc<Claims>,
+    wallets: Table,
+    limits: LimitsTable,
+    holds: Holds,
+    mailboxes: Mailboxes,
+    entries: Entries,
+    copying: Option<Copying>,
+    settled_lsn: u64,
+}
+
+/// What a shard sends on when it has handled a message.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub shards: Vec<(usize, ShardMessage)>,
+    pub journal: Vec<JournalBatch>,
+    pub answers: Vec<(Arc<Batch>, u32, Answer)>,
+    pub indexer: Vec<IndexerMessage>,
+}
+
+impl Shard {
+    /// An empty shard. Entries up to `indexed_lsn` are in the index and are not collected again.
+    pub fn new(index: usize, placement: Placement, claims: Arc<Claims>, indexed_lsn: u64) -> Shard {
+        assert!(index < placement.shards());
+        Shard {
+            index,
+            placement,
+            claims,
+            wallets: Table::default(),
+            limits: LimitsTable::default(),
+            holds: Holds::default(),
+            mailboxes: Mailboxes::default(),
+            entries: Entries::after(indexed_lsn),
+            copying: None,
+            settled_lsn: 0,
+        }
+    }
+
+    pub fn hosts(&self, wallet: WalletId) -> bool {
+        self.placement.shard_of(wallet) == self.index
+    }
+
+    /// Puts in a wallet from a snapshot.
+    pub fn restore_wallet(&mut self, opening: &Opening, status: Status, posted: i64, held: i64) {
+        let limits = self.limits.id(opening.limits);
+        self.wallets.insert(Wallet::restore(opening, limits, status, posted, held));
+    }
+
+    /// Puts in an open hold from a snapshot.
+    pub fn restore_hold(&mut self, authorization: Authorization, captured: i64) {
+        self.holds.insert(Hold::restore(&authorization, captured), authorization);
+    }
+
+    /// The position that the wallets and holds put in so far have.
+    pub fn restore_position(&mut self, lsn: u64) {
+        self.settled_lsn = lsn;
+    }
+
+    /// All wallets and holds, while nothing is under way (after a replay).
+    pub fn for_each(&self, mut wallet: impl FnMut(&Wallet, Limits), mut hold: impl FnMut(&Hold)) {
+        for slot in 0..self.wallets.count() {
+            let state = self.wallets.get(slot);
+            wallet(state, self.limits.get(state.limits()));
+        }
+        self.holds.all().for_each(|(state, _)| hold(state));
+    }
+
+    pub fn handle(&mut self, message: ShardMessage, out: &mut Outbox) {
+        match message {
+            ShardMessage::Prepare { batch, conversations, now_micros } => {
+                self.prepare(&batch, conversations, now_micros, out);
+            }
+            ShardMessage::Undo(undos) => undos.into_iter().for_each(|undo| self.undo(undo, out)),
+            ShardMessage::Settle(group) => self.settle(&group, out),
+            ShardMessage::Mark { lsn, cut } => {
+                out.indexer.push(IndexerMessage::Entries { lsn, rows: self.entries.mark(lsn) });
+                if let Some(sink) = cut {
+                    let holds = self.holds.all().cloned().collect();
+                    self.copying = Some(Copying::begin(sink, &self.wallets, holds));
+                }
+            }
+            ShardMessage::CopyMore => {
+                if let Some(copying) = &mut self.copying
+                    && copying.send_more(self.index, &self.wallets, &self.limits)
+                {
+                    self.copying = None;
+                }
+            }
+            // Whoever asked may have gone away; then nobody misses the answer.
+            ShardMessage::ReadWallet { wallet, reply } => drop(reply.send(self.read_wallet(wallet))),
+            ShardMessage::ReadEntries { wallet, before_lsn, limit, reply } => {
+                drop(reply.send(self.read_entries(wallet, before_lsn, limit)));
+            }
+            ShardMessage::ReadHold { hold, reply } => drop(reply.send(self.holds.get(hold).copied())),
+            ShardMessage::Tick { now_micros } => self.expire_holds(now_micros, out),
+        }
+    }
+
+    fn read_wallet(&self, id: WalletId) -> Option<WalletRead> {
+        let wallet = *self.wallets.get(self.wallets.slot(id)?);
+        Some(WalletRead { wallet, limits: self.limits.get(wallet.limits()), settled_lsn: self.settled_lsn })
+    }
+
+    fn read_entries(&self, id: WalletId, before_lsn: u64, limit: usize) -> RecentEntries {
+        let slot = self.wallets.slot(id);
+        let rows =
+            slot.map_or_else(Vec::new, |slot| self.entries.newest(slot, self.wallets.get(slot), before_lsn, limit));
+        RecentEntries { rows, marked_lsn: self.entries.marked_lsn() }
+    }
+}
+
+/// What one message makes of the conversations of one batch, collected to be sent in one piece.
+struct Lanes<'a> {
+    batch: &'a Arc<Batch>,
+    now_micros: u64,
+    shards: Vec<Vec<Conversation>>,
+    journal: Vec<Conversation>,
+}
+
+impl<'a> Lanes<'a> {
+    fn new(batch: &'a Arc<Batch>, now_micros: u64, placement: Placement) -> Lanes<'a> {
+        let shards = (0..placement.shards()).map(|_| Vec::new()).collect();
+        Lanes { batch, now_micros, shards, journal: Vec::new() }
+    }
+
+    fn send(self, out: &mut Outbox) {
+        for (shard, conversations) in self.shards.into_iter().enumerate() {
+            if !conversations.is_empty() {
+                let batch = Arc::clone(self.batch);
+                let now_micros = self.now_micros;
+                out.shards.push((shard, ShardMessage::Prepare { batch, conversations, now_micros }));
+            }
+        }
+        if !self.journal.is_empty() {
+            out.journal.push(JournalBatch { batch: Arc::clone(self.batch), conversations: self.journal });
+        }
+    }
+}

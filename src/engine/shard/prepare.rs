@@ -1,0 +1,251 @@
+//! The first phase: a conversation visits wallets, each puts money aside or says no. What a refusal
+//! leaves behind is given back.
+
+use std::sync::Arc;
+
+use crate::ledger::{HoldEnd, Reject, Status, hold::Admission};
+
+use super::super::conversation::{Act, Answer, Batch, Conversation, ReleaseAct, Stop};
+use super::super::messages::{JournalBatch, ShardMessage, Undo};
+use super::mailbox::Letter;
+use super::{Lanes, Outbox, Shard};
+
+/// A wallet's answer to a conversation.
+enum Visit {
+    Yes,
+    No(Reject),
+    /// Not before something that is under way has ended.
+    Wait(u32),
+    Overloaded,
+}
+
+impl Shard {
+    pub(super) fn prepare(
+        &mut self,
+        batch: &Arc<Batch>,
+        conversations: Vec<Conversation>,
+        now_micros: u64,
+        out: &mut Outbox,
+    ) {
+        let mut lanes = Lanes::new(batch, now_micros, self.placement);
+        for conversation in conversations {
+            self.advance(conversation, false, &mut lanes, out);
+        }
+        lanes.send(out);
+    }
+
+    /// Takes a conversation as far as it goes in this shard. `is_mail`: it comes out of the mailbox of the
+    /// wallet at its present stop. True when it had to go back there.
+    pub(super) fn advance(
+        &mut self,
+        mut conversation: Conversation,
+        mut is_mail: bool,
+        lanes: &mut Lanes<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        while let Some(stop) = conversation.stop(conversation.at) {
+            let home = self.placement.shard_of(stop.wallet);
+            if home != self.index {
+                lanes.shards[home].push(conversation);
+                return false;
+            }
+            match self.visit(&mut conversation, stop, is_mail, lanes.now_micros) {
+                Visit::Yes => conversation.at += 1,
+                Visit::No(reject) => {
+                    self.undo_stops(&conversation, out);
+                    conversation.refused = Some(reject);
+                    if conversation.request().is_some() || matches!(conversation.act, Act::Atomic(_)) {
+                        break;
+                    }
+                    let answer = Answer::Refused { reject, lsn: 0, index: 0 };
+                    out.answers.push((Arc::clone(lanes.batch), conversation.ticket, answer));
+                    return false;
+                }
+                Visit::Wait(slot) => {
+                    let letter = Letter { batch: Arc::clone(lanes.batch), conversation, now_micros: lanes.now_micros };
+                    if is_mail {
+                        self.mailboxes.put_back(slot, letter);
+                    } else if let Err(letter) = self.mailboxes.put(slot, letter) {
+                        self.turn_away(&letter.batch, &letter.conversation, out);
+                    }
+                    return is_mail;
+                }
+                Visit::Overloaded => {
+                    self.turn_away(lanes.batch, &conversation, out);
+                    return false;
+                }
+            }
+            is_mail = false;
+        }
+        lanes.journal.push(conversation);
+        false
+    }
+
+    /// Tries the mail of a wallet again, because something that it took part in has ended.
+    pub(super) fn take_mail(&mut self, slot: u32, out: &mut Outbox) {
+        while let Some(letter) = self.mailboxes.next(slot) {
+            let Letter { batch, conversation, now_micros } = letter;
+            let mut lanes = Lanes::new(&batch, now_micros, self.placement);
+            let waits_again = self.advance(conversation, true, &mut lanes, out);
+            lanes.send(out);
+            if waits_again {
+                return;
+            }
+        }
+    }
+
+    /// Holds that have expired are released, by the same way as a void.
+    pub(super) fn expire_holds(&mut self, now_micros: u64, out: &mut Outbox) {
+        let expired: Vec<_> = self.holds.expired(now_micros).collect();
+        for id in expired {
+            let hold = self.holds.get_mut(id).expect("listed a moment ago");
+            let payer = hold.payer;
+            let slot = self.wallets.slot(payer).expect("a hold's payer is hosted beside it");
+            if self.mailboxes.is_in_use(slot) {
+                continue; // The next tick finds it again.
+            }
+            if let Admission::Taken(released) = hold.begin_release() {
+                self.wallets.get_mut(slot).begin();
+                let act = ReleaseAct { hold: id, payer, end: HoldEnd::Expired, released };
+                let mut conversation = Conversation::new(0, Act::Release(Box::new(act)));
+                conversation.at = 1;
+                let (batch, _nobody_waits) = Batch::new(1, None);
+                out.journal.push(JournalBatch { batch, conversations: vec![conversation] });
+            }
+        }
+    }
+
+    pub(super) fn undo(&mut self, undo: Undo, out: &mut Outbox) {
+        let id = match undo {
+            Undo::Reserved { wallet, .. } | Undo::Begun { wallet } | Undo::Capturing { wallet, .. } => wallet,
+        };
+        let slot = self.wallets.slot(id).expect("it said yes before");
+        let wallet = self.wallets.get_mut(slot);
+        match undo {
+            Undo::Reserved { delta, .. } => wallet.release(delta),
+            Undo::Begun { .. } => wallet.end(),
+            Undo::Capturing { hold, minor, .. } => {
+                wallet.end();
+                self.holds.get_mut(hold).expect("a step is under way, so it is open").cancel_capture(minor);
+            }
+        }
+        self.take_mail(slot, out);
+    }
+
+    fn visit(&mut self, conversation: &mut Conversation, stop: Stop, is_mail: bool, now_micros: u64) -> Visit {
+        if let Act::Open(_) = conversation.act {
+            return Visit::Yes;
+        }
+        let Some(slot) = self.wallets.slot(stop.wallet) else {
+            return Visit::No(Reject::WalletNotFound);
+        };
+        if !is_mail && self.mailboxes.is_in_use(slot) && !conversation.returns_at(conversation.at) {
+            // An atomic bulk visits its wallets in another order than the rest, so it must not
+            // wait while it has money put aside elsewhere.
+            return if matches!(conversation.act, Act::Atomic(_)) { Visit::Overloaded } else { Visit::Wait(slot) };
+        }
+        let wallet = self.wallets.get_mut(slot);
+        let limits = self.limits.get(wallet.limits());
+        let at = conversation.at;
+        let said = match &mut conversation.act {
+            Act::Transfer(transfer) => {
+                let said = wallet.reserve(stop.delta, transfer.currency(), limits);
+                conversation.slots.push(slot);
+                said
+            }
+            Act::Atomic(atomic) => wallet.reserve(stop.delta, atomic.currency_at(at), limits),
+            Act::Authorize(hold) if stop.wallet == hold.payer => wallet.reserve(stop.delta, hold.currency, limits),
+            Act::Authorize(hold) => wallet.may_be_paid(hold.currency).map(|()| wallet.begin()),
+            Act::Capture(capture) if stop.wallet == capture.payer => {
+                let Some(hold) = self.holds.get_mut(capture.hold) else {
+                    return Visit::No(Reject::HoldClosed);
+                };
+                match hold.begin_capture(capture.amount, capture.is_final, now_micros) {
+                    Admission::Wait => return Visit::Wait(slot),
+                    Admission::Refused(reject) => return Visit::No(reject),
+                    Admission::Taken((amount, released)) => {
+                        if let Err(reject) = wallet.takes_part(capture.currency) {
+                            hold.cancel_capture(amount.minor());
+                            return Visit::No(reject);
+                        }
+                        wallet.begin();
+                        capture.resolved = Some((amount, released));
+                        Ok(())
+                    }
+                }
+            }
+            Act::Capture(capture) => {
+                let amount = capture.amount.or(capture.resolved.map(|(amount, _)| amount));
+                match amount {
+                    None => wallet.may_be_paid(capture.currency).map(|()| wallet.begin()),
+                    Some(amount) => {
+                        let said = wallet.reserve(amount.minor(), capture.currency, limits);
+                        if said.is_ok() && at == 2 {
+                            wallet.end(); // What its first visit began goes on as this one.
+                        }
+                        said
+                    }
+                }
+            }
+            Act::Release(release) => match self.holds.get_mut(release.hold).map(|hold| hold.begin_release()) {
+                None => Err(Reject::HoldClosed),
+                Some(Admission::Wait) => return Visit::Wait(slot),
+                Some(Admission::Refused(reject)) => Err(reject),
+                Some(Admission::Taken(released)) => {
+                    release.released = released;
+                    wallet.begin();
+                    Ok(())
+                }
+            },
+            Act::SetStatus { status, .. } => {
+                if wallet.in_flight() > 0 {
+                    return Visit::Wait(slot);
+                }
+                wallet.may_become(*status).map(|()| {
+                    wallet.begin();
+                    self.mailboxes.begin_status_change(slot);
+                })
+            }
+            Act::Open(_) | Act::Refuse { .. } => unreachable!("they visit no wallet"),
+        };
+        match said {
+            Ok(()) => Visit::Yes,
+            Err(reject) => Visit::No(reject),
+        }
+    }
+
+    /// Gives back what the stops before the present one have put aside.
+    fn undo_stops(&mut self, conversation: &Conversation, out: &mut Outbox) {
+        let mut elsewhere: Vec<Vec<Undo>> = Vec::new();
+        for index in 0..conversation.at {
+            let stop = conversation.stop(index).expect("it was visited");
+            let undo = conversation.undo_of(index, stop);
+            let home = self.placement.shard_of(stop.wallet);
+            if home == self.index {
+                self.undo(undo, out);
+            } else {
+                elsewhere.resize_with(self.placement.shards(), Vec::new);
+                elsewhere[home].push(undo);
+            }
+        }
+        for (shard, undos) in elsewhere.into_iter().enumerate() {
+            if !undos.is_empty() {
+                out.shards.push((shard, ShardMessage::Undo(undos)));
+            }
+        }
+    }
+
+    /// No room: as if the request had never come.
+    fn turn_away(&mut self, batch: &Arc<Batch>, conversation: &Conversation, out: &mut Outbox) {
+        self.undo_stops(conversation, out);
+        conversation.for_each_claim(|id| self.claims.abandon(id));
+        out.answers.push((Arc::clone(batch), conversation.ticket, Answer::Overloaded));
+    }
+
+    pub(super) fn settle_status(&mut self, slot: u32, status: Status) {
+        let wallet = self.wallets.get_mut(slot);
+        wallet.end();
+        wallet.set_status(status);
+        self.mailboxes.end_status_change(slot);
+    }
+}

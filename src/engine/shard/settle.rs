@@ -1,0 +1,198 @@
+//! The second phase: what is durable changes the wallets, in the order of the log. Replay does the same
+//! without the first phase, so both lead to the same balances, bit for bit.
+
+use crate::ledger::{Authorization, Capture, Event, Hold, HoldId, Opening, Transfer, Wallet, WalletId};
+
+use super::super::conversation::{Act, Conversation};
+use super::super::messages::Group;
+use super::{Outbox, Shard};
+
+impl Shard {
+    pub(super) fn settle(&mut self, group: &Group, out: &mut Outbox) {
+        let mut lsn = group.first_lsn;
+        for batch in &group.batches {
+            for conversation in &batch.conversations {
+                if conversation.refused.is_none() {
+                    self.settle_one(conversation, lsn, out);
+                }
+                lsn += conversation.record_count();
+            }
+        }
+        assert_eq!(lsn, group.last_lsn + 1, "every record of a group belongs to one of its conversations");
+        self.settled_lsn = group.last_lsn;
+    }
+
+    /// Applies an event that was durable before this process began.
+    pub fn replay(&mut self, lsn: u64, event: &Event) {
+        match event {
+            Event::WalletOpened(opening) => self.open(opening),
+            Event::StatusChanged { wallet, status } => {
+                if let Some(slot) = self.home_slot(*wallet) {
+                    self.wallets.get_mut(slot).set_status(*status);
+                }
+            }
+            Event::Transferred(transfer) => {
+                for leg in transfer.legs() {
+                    if let Some(slot) = self.home_slot(leg.wallet) {
+                        self.post(slot, leg.amount, lsn);
+                    }
+                }
+            }
+            Event::HoldAuthorized(authorization) => {
+                if let Some(slot) = self.home_slot(authorization.payer) {
+                    self.wallets.get_mut(slot).hold(authorization.amount.minor());
+                    self.holds.insert(Hold::open(authorization), authorization.clone());
+                }
+            }
+            Event::HoldCaptured(capture) => {
+                if self.hosts(capture.payer) {
+                    let hold = self.holds.get_mut(capture.hold).expect("the log captures open holds only");
+                    let closed = hold.apply_capture(capture.amount, capture.released);
+                    self.pay_from_hold(capture, lsn, closed);
+                }
+                if let Some(slot) = self.home_slot(capture.payee) {
+                    self.post(slot, capture.amount.minor(), lsn);
+                }
+            }
+            Event::HoldReleased { hold, payer, released, .. } => {
+                if let Some(slot) = self.home_slot(*payer) {
+                    self.release_hold(slot, *hold, *released);
+                }
+            }
+            Event::Refused { .. } => {}
+        }
+        self.settled_lsn = lsn;
+    }
+
+    fn settle_one(&mut self, conversation: &Conversation, lsn: u64, out: &mut Outbox) {
+        match &conversation.act {
+            Act::Transfer(transfer) => {
+                for (leg, &slot) in transfer.legs().iter().zip(&conversation.slots) {
+                    if self.hosts(leg.wallet) {
+                        self.settle_leg(slot, leg.amount, lsn, out);
+                    }
+                }
+            }
+            Act::Atomic(atomic) => {
+                for (lsn, transfer) in (lsn..).zip(&atomic.transfers) {
+                    self.settle_transfer(transfer, lsn, out);
+                }
+            }
+            Act::Authorize(authorization) => self.settle_authorization(authorization, out),
+            Act::Capture(capture) => self.settle_capture(&capture.event(), lsn, out),
+            Act::Release(release) => {
+                if let Some(slot) = self.home_slot(release.payer) {
+                    self.change(slot).end();
+                    self.release_hold(slot, release.hold, release.released);
+                    self.take_mail(slot, out);
+                }
+            }
+            Act::Open(opening) => self.open(opening),
+            Act::SetStatus { wallet, status } => {
+                if let Some(slot) = self.home_slot(*wallet) {
+                    self.save(slot);
+                    self.settle_status(slot, *status);
+                    self.take_mail(slot, out);
+                }
+            }
+            Act::Refuse { .. } => unreachable!("it is refused"),
+        }
+    }
+
+    fn settle_transfer(&mut self, transfer: &Transfer, lsn: u64, out: &mut Outbox) {
+        for leg in transfer.legs() {
+            if let Some(slot) = self.home_slot(leg.wallet) {
+                self.settle_leg(slot, leg.amount, lsn, out);
+            }
+        }
+    }
+
+    #[inline]
+    fn settle_leg(&mut self, slot: u32, amount: i64, lsn: u64, out: &mut Outbox) {
+        self.save(slot);
+        self.wallets.get_mut(slot).release(amount);
+        self.post(slot, amount, lsn);
+        if self.mailboxes.is_in_use(slot) {
+            self.take_mail(slot, out);
+        }
+    }
+
+    fn settle_authorization(&mut self, authorization: &Authorization, out: &mut Outbox) {
+        let amount = authorization.amount.minor();
+        if let Some(slot) = self.home_slot(authorization.payer) {
+            let wallet = self.change(slot);
+            wallet.release(-amount);
+            wallet.hold(amount);
+            self.holds.insert(Hold::open(authorization), authorization.clone());
+            self.take_mail(slot, out);
+        }
+        if let Some(slot) = self.home_slot(authorization.payee) {
+            self.wallets.get_mut(slot).end();
+            self.take_mail(slot, out);
+        }
+    }
+
+    fn settle_capture(&mut self, capture: &Capture, lsn: u64, out: &mut Outbox) {
+        if let Some(slot) = self.home_slot(capture.payer) {
+            self.change(slot).end();
+            let hold = self.holds.get_mut(capture.hold).expect("a step is under way, so it is open");
+            let closed = hold.settle_capture(capture.amount, capture.released);
+            self.pay_from_hold(capture, lsn, closed);
+            self.take_mail(slot, out);
+        }
+        if let Some(slot) = self.home_slot(capture.payee) {
+            self.settle_leg(slot, capture.amount.minor(), lsn, out);
+        }
+    }
+
+    fn pay_from_hold(&mut self, capture: &Capture, lsn: u64, closed: bool) {
+        let slot = self.wallets.slot(capture.payer).expect("a hold's payer is hosted beside it");
+        let amount = capture.amount.minor();
+        self.wallets.get_mut(slot).unhold(amount + capture.released);
+        self.post(slot, -amount, lsn);
+        if closed {
+            self.close_hold(capture.hold);
+        }
+    }
+
+    fn release_hold(&mut self, slot: u32, hold: HoldId, released: i64) {
+        self.wallets.get_mut(slot).unhold(released);
+        self.close_hold(hold);
+    }
+
+    fn close_hold(&mut self, hold: HoldId) {
+        self.holds.remove(hold);
+        self.claims.forget_open_hold(hold);
+    }
+
+    fn open(&mut self, opening: &Opening) {
+        if self.hosts(opening.wallet) {
+            let limits = self.limits.id(opening.limits);
+            self.wallets.insert(Wallet::open(opening, limits));
+        }
+    }
+
+    #[inline]
+    fn post(&mut self, slot: u32, amount: i64, lsn: u64) {
+        let wallet = self.wallets.get_mut(slot);
+        let balance_after = wallet.post(amount);
+        self.entries.push(slot, wallet, lsn, balance_after);
+    }
+
+    /// The wallet, about to be changed by something durable.
+    fn change(&mut self, slot: u32) -> &mut Wallet {
+        self.save(slot);
+        self.wallets.get_mut(slot)
+    }
+
+    #[inline]
+    fn save(&mut self, slot: u32) {
+        if let Some(copying) = &mut self.copying {
+            copying.save(slot, self.wallets.get(slot), &self.limits);
+        }
+    }
+
+    fn home_slot(&self, wallet: WalletId) -> Option<u32> {
+        self.hosts(wallet).then(|| self.wallets.slot(wallet).expect("the log names open wallets only"))
+    }
+}

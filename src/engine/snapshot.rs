@@ -1,0 +1,165 @@
+//! Making a snapshot, or only its hash and sums, out of the parts that the shards copy at a mark; and
+//! reading one back. Where the parts come from and when is in `host.rs`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use snapshots::disk::{Reader, Writer};
+use wal::disk::Disk;
+
+use crate::ledger::book::CurrencySum;
+use crate::ledger::{Authorization, Currency, StateHash};
+
+use super::messages::{Chunk, Marked};
+use super::snapshot_rows::{self, KIND_HOLDS, KIND_WALLETS, RowError, WalletRow};
+
+/// Rows are written in blocks of about this size.
+const BLOCK_BYTES: usize = 512 << 10;
+
+/// Why a snapshot could not be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error(transparent)]
+    Store(#[from] snapshots::Error),
+    #[error(transparent)]
+    Row(#[from] RowError),
+    #[error("the rows of the snapshot have the state hash {found}, but it says {expected}")]
+    StateHash { found: StateHash, expected: StateHash },
+    #[error("the snapshot has a block of unknown kind {0}")]
+    Kind(u8),
+    #[error("the snapshot is of another log, or of another history of this one")]
+    OtherHistory,
+    #[error("the log has failed, so no position can be marked")]
+    ReadOnly,
+    #[error("the shards did not copy their wallets within {0} seconds")]
+    TimedOut(u64),
+}
+
+/// The ledger at a mark, in figures.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub state_hash: StateHash,
+    pub wallets: u64,
+    pub open_holds: u64,
+    pub currencies: BTreeMap<Currency, CurrencySum>,
+}
+
+/// Collects the parts of a cut.
+#[derive(Debug)]
+pub struct Collector {
+    writer: Option<Writer>,
+    block: Vec<u8>,
+    block_rows: u32,
+    totals: Totals,
+}
+
+impl Collector {
+    /// Without a writer only the totals are made.
+    pub fn new(writer: Option<Writer>) -> Collector {
+        Collector { writer, block: Vec::new(), block_rows: 0, totals: Totals::default() }
+    }
+
+    pub fn add(&mut self, chunk: &Chunk) -> Result<(), SnapshotError> {
+        for (wallet, limits) in &chunk.wallets {
+            self.totals.state_hash.add_wallet(wallet, *limits);
+            self.totals.wallets += 1;
+            let sum = self.totals.currencies.entry(wallet.currency()).or_default();
+            sum.wallets += 1;
+            sum.posted += i128::from(wallet.posted());
+            sum.held += i128::from(wallet.held());
+            if self.writer.is_some() {
+                snapshot_rows::encode_wallet(wallet, *limits, &mut self.block);
+                self.row(KIND_WALLETS)?;
+            }
+        }
+        self.end_block(KIND_WALLETS)?;
+        for (hold, authorization) in &chunk.holds {
+            self.totals.state_hash.add_hold(hold);
+            self.totals.open_holds += 1;
+            if self.writer.is_some() {
+                snapshot_rows::encode_hold(hold, authorization, &mut self.block);
+                self.row(KIND_HOLDS)?;
+            }
+        }
+        self.end_block(KIND_HOLDS)
+    }
+
+    /// The snapshot becomes valid here, and not before.
+    pub fn finish(self) -> Result<(Totals, Option<snapshots::Summary>), SnapshotError> {
+        let state = self.totals.state_hash.bytes();
+        let summary = self.writer.map(|writer| writer.finish(&state)).transpose()?;
+        Ok((self.totals, summary))
+    }
+
+    fn row(&mut self, kind: u8) -> Result<(), SnapshotError> {
+        self.block_rows += 1;
+        if self.block.len() >= BLOCK_BYTES { self.end_block(kind) } else { Ok(()) }
+    }
+
+    fn end_block(&mut self, kind: u8) -> Result<(), SnapshotError> {
+        if let Some(writer) = &mut self.writer
+            && self.block_rows > 0
+        {
+            writer.block(kind, self.block_rows, &self.block)?;
+            self.block.clear();
+            self.block_rows = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Begins the file of a snapshot at a mark.
+pub fn begin(disk: Arc<dyn Disk>, dir: &Path, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
+    let header =
+        snapshots::Header { lsn: marked.lsn, time_micros: marked.time_micros, chain_hash: marked.chain, log_id };
+    Ok(Writer::create(disk, dir, header)?)
+}
+
+/// Reads a whole snapshot and checks that its rows are those that were written.
+pub fn load(
+    reader: &mut Reader,
+    mut wallet: impl FnMut(WalletRow),
+    mut hold: impl FnMut(Authorization, i64),
+    mut progress: impl FnMut(u64, u64),
+) -> Result<StateHash, SnapshotError> {
+    let mut found = StateHash::default();
+    let mut table = crate::ledger::LimitsTable::default();
+    let bytes = reader.bytes();
+    loop {
+        progress(reader.bytes_read(), bytes);
+        let Some(block) = reader.next_block()? else { break };
+        match block.kind {
+            KIND_WALLETS => {
+                for row in snapshot_rows::decode_wallets(block.bytes) {
+                    let row = row?;
+                    let limits = row.opening.limits;
+                    let state = crate::ledger::Wallet::restore(
+                        &row.opening,
+                        table.id(limits),
+                        row.status,
+                        row.posted,
+                        row.held,
+                    );
+                    found.add_wallet(&state, limits);
+                    wallet(row);
+                }
+            }
+            KIND_HOLDS => {
+                for (authorization, captured) in snapshot_rows::decode_holds(block.bytes)? {
+                    found.add_hold(&crate::ledger::Hold::restore(&authorization, captured));
+                    hold(authorization, captured);
+                }
+            }
+            other => return Err(SnapshotError::Kind(other)),
+        }
+    }
+    let expected = state_hash(reader)?;
+    if found == expected { Ok(found) } else { Err(SnapshotError::StateHash { found, expected }) }
+}
+
+/// The state hash that a snapshot carries.
+pub fn state_hash(reader: &Reader) -> Result<StateHash, SnapshotError> {
+    let bytes: [u8; 32] = reader.state().try_into().map_err(|_| SnapshotError::OtherHistory)?;
+    Ok(StateHash::from_bytes(bytes))
+}
