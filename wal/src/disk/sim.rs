@@ -83,6 +83,11 @@ impl SimDisk {
         self.state().capacity_bytes = bytes;
     }
 
+    /// Makes `dir` another file system: nothing is renamed into it or out of it, as `CrossesDevices` says.
+    pub fn mount(&self, dir: &Path) {
+        self.state().mounts.insert(dir.to_owned());
+    }
+
     /// Rot in one bit of a file, seen at once and for good. Bit 0 is the lowest of the first byte.
     pub fn flip_bit(&self, path: &Path, bit_index: u64) -> io::Result<()> {
         self.state().inode_named(path)?.flip_bit(bit_index);

@@ -17,7 +17,11 @@ fn with_archive() -> Options {
 }
 
 fn many_segments(disk: &SimDisk) -> Vec<Group> {
-    let all = groups(1, 60, 300_000);
+    some_segments(disk, 60)
+}
+
+fn some_segments(disk: &SimDisk, count: usize) -> Vec<Group> {
+    let all = groups(1, count, 300_000);
     let (mut log, _) = open(disk).unwrap();
     for group in &all {
         append(&mut log, group).unwrap();
@@ -54,6 +58,37 @@ fn archived_segments_are_read_by_old_and_new_readers() {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let beside = Reader::open(disk, dir(), Some(&archive_dir()), &mut |_, _| {}).unwrap().unwrap();
     assert_eq!(read_all(&beside).unwrap(), all);
+}
+
+/// The archive is on another file system: files are copied, and the power goes at each operation of that.
+#[test]
+fn archived_by_copying() {
+    let start = SimDisk::new(6);
+    start.mount(&archive_dir());
+    let all = some_segments(&start, 25);
+    let archive = |disk: &SimDisk| {
+        let (log, _) = open_with(disk, with_archive())?;
+        log.archive_before(log.reader().durable_lsn(), &archive_dir())
+    };
+    let mut crash_at = 1;
+    loop {
+        let disk = start.fork(crash_at);
+        disk.crash_at(crash_at);
+        let finished = archive(&disk).is_ok();
+        disk.crash();
+        let (log, _) = open_with(&disk, with_archive()).unwrap();
+        assert_eq!(read_all(&log.reader()).unwrap(), all, "power lost at operation {crash_at}");
+        drop(log);
+        archive(&disk).unwrap();
+        assert!(disk.open_read(&segment_path(1)).is_err());
+        let (log, _) = open_with(&disk, with_archive()).unwrap();
+        assert_eq!(read_all(&log.reader()).unwrap(), all, "power lost at operation {crash_at}");
+        if finished {
+            break;
+        }
+        crash_at += 1;
+    }
+    assert!(crash_at > 30, "{crash_at}");
 }
 
 /// The archive was carried away, which is allowed: the log then begins later, and says so.

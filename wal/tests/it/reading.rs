@@ -1,8 +1,10 @@
 //! Readers beside the writer: tailing, single records, searches by time, the chain.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wal::disk::{Disk, SimDisk};
+use wal::disk::{Disk, RealDisk, SimDisk};
+use wal::{Log, Reader};
 
 use crate::workload::{Group, append, dir, groups, open, open_with, options, read_all};
 
@@ -112,6 +114,38 @@ fn the_chain_tells_logs_apart_at_each_group() {
         let same = append(&mut log, group).unwrap().chain == appended[index].chain;
         assert_eq!(same, index < 9, "group {index}");
     }
+}
+
+/// What replay and verify do beside a running server, on a real disk, where half a frame can be seen.
+#[test]
+fn readers_opened_while_the_log_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let all = groups(7, 120, 120_000);
+    let options = wal::Options { prepare_ahead: true, ..options() };
+    let (mut log, _) = Log::open(Arc::clone(&disk), folder.path(), options, &mut |_, _| {}).unwrap();
+    let finished = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for group in &all {
+                append(&mut log, group).unwrap();
+            }
+            finished.store(true, Ordering::Release);
+        });
+        let mut seen = 0;
+        loop {
+            let last_round = finished.load(Ordering::Acquire);
+            let reader = Reader::open(Arc::clone(&disk), folder.path(), None, &mut |_, _| {}).unwrap().unwrap();
+            let read = read_all(&reader).unwrap();
+            assert!(read.len() >= seen, "{} after {seen}", read.len());
+            assert_eq!(read, all[..read.len()]);
+            seen = read.len();
+            if last_round {
+                break;
+            }
+        }
+        assert_eq!(seen, all.len());
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) struct State {
     /// Changes of names since their folder was synced, in order.
     pending: Vec<NameChange>,
     pub(super) locks: BTreeSet<PathBuf>,
+    pub(super) mounts: BTreeSet<PathBuf>,
     /// Goes up with each crash, so that old handles are known.
     pub(super) epoch: u64,
     pub(super) operations: u64,
@@ -64,6 +65,7 @@ impl State {
             durable_names: BTreeMap::new(),
             pending: Vec::new(),
             locks: BTreeSet::new(),
+            mounts: BTreeSet::new(),
             epoch: 0,
             operations: 0,
             dead_from: None,
@@ -80,6 +82,7 @@ impl State {
             names: self.names.clone(),
             durable_names: self.durable_names.clone(),
             pending: self.pending.clone(),
+            mounts: self.mounts.clone(),
             capacity_bytes: self.capacity_bytes,
             ..State::new(seed)
         }
@@ -214,6 +217,9 @@ impl State {
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let inode = self.find(from)?;
+        if self.mounts.iter().any(|mount| from.starts_with(mount) != to.starts_with(mount)) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
         self.change(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), inode });
         Ok(())
     }
