@@ -14,6 +14,29 @@ use crate::wire::Format;
 /// Items a bulk request may have.
 pub const BATCH_MAX: u16 = 8190;
 
+const RUN_EXAMPLES: &str = "Examples:
+  loadtest run                                          closed loop, 64 connections, 10 seconds
+  loadtest run --mode pipelined --connections 16        16 requests under way on each connection
+  loadtest run --mode bulk --format binary --batch 8190
+  loadtest run --rate 20000 --duration 30s              open loop: a stall counts against all that was due in it
+  loadtest run --pairs merchant --mix transfers=90,holds=5,reads=4,repeats=1
+  loadtest run --seed 7 --wallets 1000000 --transfers 1 prepare wallets, then with the same seed:
+  loadtest run --seed 7 --wallets 1000000 --skip-setup
+  loadtest run --reconnect --acknowledged acked         goes on after the server was killed and started again";
+
+const AUDIT_EXAMPLES: &str = "Examples:
+  loadtest audit --acknowledged acked                   is all that was acknowledged still there?
+  loadtest audit --acknowledged acked --wallets-checked 10000 --json audit.json
+
+Nothing else should move money meanwhile: a wallet's balance is compared with its entries.";
+
+const CSV_EXAMPLES: &str = "Examples:
+  loadtest csv --file bank-1993.csv --check
+  loadtest csv --file bank-1993.csv --acknowledged acked --until-down    kill the server, start it, and again:
+  loadtest csv --file bank-1993.csv --acknowledged acked --check
+
+Within a day money in comes before money out. Each account's wallet gets the overdraft that its rows need.";
+
 #[derive(Debug, Parser)]
 #[command(
     name = "loadtest",
@@ -38,10 +61,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Open and fund wallets, then put load on the server and report rates and latencies
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Ask the server for everything on a list of acknowledged outcomes, and check its books
+    #[command(after_help = AUDIT_EXAMPLES)]
     Audit(AuditArgs),
     /// Put a CSV file of real transactions in, each row under its own idempotency key
+    #[command(after_help = CSV_EXAMPLES)]
     Csv(CsvArgs),
 }
 

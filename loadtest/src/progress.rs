@@ -1,17 +1,22 @@
 //! What is shown while something runs: a bar for what has an end, a line for load. Silent when asked to be,
 //! and where there is no terminal.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::stats::Interval;
 
 /// A bar with a rate, for a known number of steps.
 pub fn bar(quiet: bool, what: &'static str, total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), target(quiet));
-    let style = ProgressStyle::with_template("{msg:>16} {wide_bar:.green} {human_pos}/{human_len}  {per_sec}  {eta}");
-    bar.set_style(style.expect("the template is fixed and known to be right"));
+    let style = ProgressStyle::with_template("{msg:>16} {wide_bar:.green} {human_pos}/{human_len}  {rate}  {eta}");
+    let style = style.expect("the template is fixed and known to be right");
+    bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+        // What cannot be shown on a bar is no reason to stop.
+        let _ = write!(out, "{}/s", grouped(state.per_sec().round() as u64));
+    }));
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -29,16 +34,19 @@ pub fn line(quiet: bool) -> ProgressBar {
 pub fn describe(interval: &Interval) -> String {
     let counts = &interval.counts;
     let at = |quantile| micros(interval.latency.value_at_quantile(quantile));
-    let mut text = format!(
-        "{}/s accepted  {} requests/s  {} in flight  p50 {}  p99 {}  refused {}  errors {}",
-        grouped(counts.accepted),
-        grouped(counts.requests),
-        interval.in_flight,
+    let mut text = format!("{}/s", grouped(counts.accepted));
+    if counts.requests != counts.accepted {
+        text.push_str(&format!("  {} requests/s", grouped(counts.requests)));
+    }
+    // Short enough for 80 columns, with what matters most in front.
+    text.push_str(&format!(
+        "  p50 {}  p99 {}  {} in flight  refused {}  errors {}",
         at(0.5),
         at(0.99),
+        interval.in_flight,
         grouped(counts.refused),
         grouped(counts.errors + counts.wrong),
-    );
+    ));
     if counts.busy > 0 {
         text.push_str(&format!("  busy {}", grouped(counts.busy)));
     }

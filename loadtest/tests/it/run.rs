@@ -38,6 +38,20 @@ fn every_shape_moves_what_it_says() {
 }
 
 #[test]
+fn an_atomic_batch_is_refused_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::None);
+    // 4 wallets with 100.00 pay up to 50.00, ten times in a batch: most batches have a payer that runs dry.
+    let arguments =
+        "--mode bulk --atomic --batch 10 --wallets 4 --funds 100 --amount-max 50 --transfers 500 --connections 1";
+    let (code, report, told) = check(&server, arguments, folder.path());
+    assert_eq!(code, 0, "{told}");
+    let (accepted, refused) = (report["accepted"].as_u64().unwrap(), report["refused"].as_u64().unwrap());
+    assert!(accepted + refused == 500 && refused > 0 && accepted % 10 == 0, "{told}");
+    assert_eq!(server.book().movements, 4 + accepted);
+}
+
+#[test]
 fn a_mix_with_repeats_holds_and_reads() {
     let folder = tempfile::tempdir().unwrap();
     let server = Standin::start(Fault::None);

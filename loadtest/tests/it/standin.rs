@@ -185,7 +185,7 @@ impl Book {
             ("POST", ["v1", "withdrawals"]) => self.once(key.unwrap(), |book, id| book.deposit(id, &json(), -1)),
             ("POST", ["v1", "transfers"]) if self.fault == Fault::Fails => ok(500, json!({"code": "INTERNAL"})),
             ("POST", ["v1", "transfers"]) => self.once(key.unwrap(), |book, id| book.transfer(id, &json())),
-            ("POST", ["v1", "transfers", "bulk"]) => self.bulk(kind, body),
+            ("POST", ["v1", "transfers", "bulk"]) => self.bulk(kind, body, query == "atomic=true"),
             ("POST", ["v1", "holds"]) => self.once(key.unwrap(), |book, id| book.hold(id, &json())),
             ("POST", ["v1", "holds", hold, "capture"]) => self.once(key.unwrap(), |book, id| book.capture(id, hold)),
             ("POST", ["v1", "holds", hold, "void"]) => {
@@ -343,7 +343,8 @@ impl Book {
         }
     }
 
-    fn bulk(&mut self, kind: &str, body: &[u8]) -> Then {
+    fn bulk(&mut self, kind: &str, body: &[u8], atomic: bool) -> Then {
+        let before = atomic.then(|| self.clone());
         let items: Vec<Value> = match kind {
             "application/json" => serde_json::from_slice(body).unwrap(),
             "application/x-ndjson" => {
@@ -363,6 +364,11 @@ impl Book {
                 201 => json!({"id": id, "status": "accepted", "lsn": body["lsn"], "replayed": replayed}),
                 _ => json!({"id": id, "status": "refused", "code": body["code"], "detail": ""}),
             });
+        }
+        if let (Some(before), Some(index)) = (before, outcomes.iter().position(|one| one["status"] == "refused")) {
+            *self = before;
+            let problem = json!({"code": outcomes[index]["code"], "index": index});
+            return Then::Answer(422, problem.to_string(), false);
         }
         let text = match kind {
             "application/json" => json!({"outcomes": outcomes}).to_string(),
