@@ -132,6 +132,15 @@ fn is_zero_after(file: &dyn DiskFile, path: &Path, from: u64) -> Result<bool, Er
 
 fn scan_tail(places: &Places, header: &SegmentHeader, progress: &mut dyn FnMut(u64, u64)) -> Result<Tail, Error> {
     let (file, path) = places.open_segment(header.number)?;
+    // The segment that is written is never archived, so an archive alone is a log that lost its end.
+    if path.parent() != Some(places.dir.as_path()) {
+        return Err(Error::Corrupt {
+            segment: places.segment_path(header.number + 1),
+            offset: 0,
+            expected_lsn: header.first_lsn + 1,
+            what: "this segment is missing; the archive has all segments before it".to_owned(),
+        });
+    }
     let mut window = Window::new(READ_BYTES);
     let mut tail = Tail {
         path,

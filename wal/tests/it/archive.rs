@@ -111,6 +111,22 @@ fn a_log_whose_archive_is_elsewhere() {
     assert_eq!(reader.verify(&mut |_, _| {}).unwrap().first_lsn, first_lsn);
 }
 
+/// The log's folder was lost and its archive was not. Going on from there would give out record numbers anew.
+#[test]
+fn an_archive_without_its_log_is_damage() {
+    let disk = SimDisk::new(7);
+    some_segments(&disk, 25);
+    let (log, _) = open(&disk).unwrap();
+    let moved = log.archive_before(log.reader().durable_lsn(), &archive_dir()).unwrap();
+    drop(log);
+    for name in disk.list(dir()).unwrap() {
+        disk.remove(&dir().join(name)).unwrap();
+    }
+    let error = open_with(&disk, with_archive()).unwrap_err();
+    let Error::Corrupt { segment, .. } = &error else { panic!("{error}") };
+    assert_eq!(*segment, segment_path(moved.len() as u64 + 1));
+}
+
 fn check_refused(change: impl FnOnce(&SimDisk), file: &Path, part: &str) {
     let disk = SimDisk::new(3);
     many_segments(&disk);
