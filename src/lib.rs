@@ -2,5 +2,7 @@
 //! between wallets in the order of their ids, and a write-ahead log makes it last.
 //! Each module imports only from those beneath it; `tests/it/tree.rs` checks that.
 
+pub mod config;
 pub mod engine;
+pub mod http;
 pub mod ledger;

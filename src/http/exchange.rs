@@ -1,0 +1,259 @@
+//! One request and its response: limits, the key, the route, the handler, and what every response
+//! carries. The handlers know nothing of this.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Request, Response, Version};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::connection::Connection;
+use super::problem::{Code, Problem};
+use super::route::{self, Found, Route};
+use super::{body, bulk, holds, ledger, ops, transfers, wallets};
+use crate::config::REQUEST_ID_BYTES_MAX;
+use crate::ledger::{Status, TransferKind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PROBLEM_JSON: &str = "application/problem+json";
+
+pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let underway = connection.begin(request.version() == Version::HTTP_2);
+    let meters = connection.state.meters();
+    let (parts, body) = request.into_parts();
+    let request_id = request_id(&parts.headers);
+    let found = route::find(&parts.method, parts.uri.path());
+    let span = span(&parts, &request_id);
+    let handled = pin!(handle(connection, found, &parts, body));
+    let handled = tokio::time::timeout(connection.limits.request, caught(handled)).instrument(span).await;
+    let result = handled.unwrap_or_else(|_| {
+        let detail = "There was no answer in time. It may still be carried out: repeat it with the same key.";
+        Err(Problem::new(Code::AnswerTimeout, detail))
+    });
+    let response = match result {
+        Ok(answer) => from_answer(answer, request_id),
+        Err(problem) => {
+            meters.problem(problem.code);
+            from_problem(&problem, request_id)
+        }
+    };
+    let route = if let Found::Route(route, _) = found { Some(route) } else { None };
+    meters.answered(route, response.status(), started.elapsed());
+    drop(underway);
+    response
+}
+
+async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: Incoming) -> Result<Answer, Problem> {
+    check_headers(connection, parts)?;
+    // Whoever has no key learns nothing, not even which paths there are.
+    if route::is_versioned(parts.uri.path()) {
+        connection.state.keys().check(&parts.headers, &connection.accepted)?;
+    }
+    let (route, id) = match found {
+        Found::Route(route, id) => (route, id),
+        Found::OtherMethod { get, post } => return Err(other_method(get, post)),
+        Found::Nothing => return Err(Problem::new(Code::NotFound, "There is nothing at this path.")),
+    };
+    if route.is_open() {
+        return ops::answer(route, &connection.state);
+    }
+    let limits = &connection.limits;
+    let body = if route.takes_body() {
+        let is_bulk = route == Route::TransfersBulk;
+        let bytes_max = if is_bulk { limits.bulk_body_bytes_max } else { limits.body_bytes_max };
+        body::read(&parts.headers, body, bytes_max, limits.body_read).await?
+    } else {
+        Bytes::new()
+    };
+    let engine = connection.state.engine()?;
+    let call = Call { engine, id, query: parts.uri.query(), headers: &parts.headers, body };
+    dispatch(route, &call).await
+}
+
+async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
+    if !matches!(route, Route::TransfersBulk | Route::WalletList | Route::WalletBalance | Route::WalletEntries) {
+        no_query(call)?;
+    }
+    match route {
+        Route::Transfer => transfers::transfer(call).await,
+        Route::TransfersBulk => bulk::transfers(call).await,
+        Route::TransferRead => transfers::get(call).await,
+        Route::Deposit => transfers::fund(call, TransferKind::Deposit).await,
+        Route::Withdrawal => transfers::fund(call, TransferKind::Withdrawal).await,
+        Route::WalletOpen => wallets::open(call).await,
+        Route::WalletList => wallets::list(call).await,
+        Route::WalletRead => wallets::get(call).await,
+        Route::WalletBalance => wallets::balance(call).await,
+        Route::WalletEntries => wallets::entries(call).await,
+        Route::WalletFreeze => wallets::set_status(call, Status::Frozen).await,
+        Route::WalletUnfreeze => wallets::set_status(call, Status::Active).await,
+        Route::WalletClose => wallets::set_status(call, Status::Closed).await,
+        Route::HoldAuthorize => holds::authorize(call).await,
+        Route::HoldRead => holds::get(call).await,
+        Route::HoldCapture => holds::capture(call).await,
+        Route::HoldVoid => holds::void(call).await,
+        Route::LedgerSummary => ledger::summary(call).await,
+        Route::SnapshotTake => ledger::snapshot(call).await,
+        Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {
+            Err(Problem::new(Code::Internal, "A route without a key came to the routes with one."))
+        }
+    }
+}
+
+fn no_query(call: &Call<'_>) -> Result<(), Problem> {
+    match call.query {
+        None => Ok(()),
+        Some(_) => call.query(&[]).map(|_| ()),
+    }
+}
+
+fn check_headers(connection: &Connection, parts: &Parts) -> Result<(), Problem> {
+    let limits = &connection.limits;
+    let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let header_bytes = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    if parts.headers.len() > limits.header_count_max || target_bytes + header_bytes > limits.header_bytes_max {
+        let (count, bytes) = (limits.header_count_max, limits.header_bytes_max);
+        let detail = format!("A request has at most {count} headers, and {bytes} bytes of them with its target.");
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+fn other_method(get: bool, post: bool) -> Problem {
+    let allow = match (get, post) {
+        (true, true) => "GET, HEAD, POST",
+        (true, false) => "GET, HEAD",
+        (false, _) => "POST",
+    };
+    let problem = Problem::new(Code::MethodNotAllowed, format!("This path has {allow}."));
+    Problem { allow: Some(allow), ..problem }
+}
+
+/// The client's own id if it is fit to be sent back and logged, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let fits = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
+        let mut buffer = Uuid::encode_buffer();
+        let text = Uuid::now_v7().as_hyphenated().encode_lower(&mut buffer);
+        HeaderValue::from_str(text).expect("a UUID is visible ASCII")
+    })
+}
+
+/// Nothing is made where nobody listens at this level.
+fn span(parts: &Parts, request_id: &HeaderValue) -> tracing::Span {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return tracing::Span::none();
+    }
+    let trace_id = parts.headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?));
+    let (request_id, path) = (request_id.to_str().unwrap_or_default(), parts.uri.path());
+    tracing::debug_span!("request", method = %parts.method, path, request_id, trace_id)
+}
+
+/// The trace-id of a valid W3C traceparent: version, trace-id, parent-id and flags in lower-case hex.
+fn trace_id(text: &str) -> Option<&str> {
+    let mut fields = text.split('-');
+    let mut hex = |length: usize| {
+        let is_hex =
+            |field: &&str| field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        fields.next().filter(is_hex)
+    };
+    let (version, trace_id, parent_id, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    let is_zero = |field: &str| field.bytes().all(|byte| byte == b'0');
+    // Later versions may append fields; version 00 has four.
+    let is_whole = version != "ff" && (version != "00" || fields.next().is_none());
+    (is_whole && !is_zero(trace_id) && !is_zero(parent_id)).then_some(trace_id)
+}
+
+fn from_answer(answer: Answer, request_id: HeaderValue) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert(REQUEST_ID, request_id);
+    if answer.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    if answer.content_type == ops::HTML {
+        headers.insert("content-security-policy", HeaderValue::from_static(ops::DOCS_POLICY));
+    }
+    response
+}
+
+fn from_problem(problem: &Problem, request_id: HeaderValue) -> Response<Full<Bytes>> {
+    let body = problem.render(request_id.to_str().unwrap_or_default());
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = problem.code.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.insert(REQUEST_ID, request_id);
+    if problem.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(allow) = problem.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if problem.code == Code::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A handler that panics answers 500; the connection and its other requests go on. The engine
+/// stops the process by itself where going on would be wrong.
+async fn caught(mut handled: impl Future<Output = Result<Answer, Problem>> + Unpin) -> Result<Answer, Problem> {
+    std::future::poll_fn(|cx| {
+        let handled = std::pin::Pin::new(&mut handled);
+        std::panic::catch_unwind(AssertUnwindSafe(|| handled.poll(cx))).unwrap_or_else(|_| {
+            metrics::counter!("florin_http_panics_total").increment(1);
+            tracing::error!("a handler panicked");
+            Poll::Ready(Err(Problem::new(Code::Internal, "The server made a mistake; its log says which.")))
+        })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparents() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
+        assert_eq!(trace_id(&format!("01-{id}-00f067aa0ba902b7-01-more")), Some(id));
+        for text in [
+            String::new(),
+            format!("00-{id}-00f067aa0ba902b7"),
+            format!("00-{id}-00f067aa0ba902b7-01-more"),
+            format!("ff-{id}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{id}-0000000000000000-01"),
+        ] {
+            assert_eq!(trace_id(&text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let broken = pin!(async { panic!("a test's panic") });
+        assert_eq!(caught(broken).await.unwrap_err().code, Code::Internal);
+    }
+}

@@ -1,0 +1,30 @@
+//! The HTTP API: a server that listens before the engine has recovered, the routes under /v1, and
+//! what operators look at. Nothing beneath imports this floor; the ledger's rules are not here.
+
+mod answer;
+pub mod auth;
+mod body;
+mod bulk;
+mod bulk_binary;
+mod call;
+mod connection;
+mod exchange;
+mod holds;
+mod ledger;
+mod meters;
+pub mod openapi;
+mod ops;
+pub mod problem;
+pub mod route;
+mod routes_described;
+pub mod server;
+pub mod state;
+mod tls;
+mod transfers;
+mod wallets;
+pub mod wire;
+
+pub use auth::OperatorKeys;
+pub use server::{Server, ServerConfig, ServerError};
+pub use state::State;
+pub use tls::{TlsError, TlsFiles};

@@ -1,0 +1,154 @@
+//! The table of routes, in one place: what the server answers, what the metrics are called by, and
+//! what the OpenAPI document lists.
+
+use hyper::Method;
+
+/// The methods in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    Get,
+    Post,
+}
+
+macro_rules! routes {
+    ($($route:ident = $verb:ident $path:literal;)*) => {
+        /// One thing that the server does.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Route { $($route,)* }
+
+        impl Route {
+            pub const ALL: &[Route] = &[$(Route::$route,)*];
+
+            pub fn verb(self) -> Verb {
+                match self { $(Route::$route => Verb::$verb,)* }
+            }
+
+            /// With `{id}` where an id stands.
+            pub fn path(self) -> &'static str {
+                match self { $(Route::$route => $path,)* }
+            }
+        }
+    };
+}
+
+// `transfers/bulk` stands before `transfers/{id}`: the first that fits is taken.
+routes! {
+    Transfer = Post "/v1/transfers";
+    TransfersBulk = Post "/v1/transfers/bulk";
+    TransferRead = Get "/v1/transfers/{id}";
+    Deposit = Post "/v1/deposits";
+    Withdrawal = Post "/v1/withdrawals";
+    WalletOpen = Post "/v1/wallets";
+    WalletList = Get "/v1/wallets";
+    WalletRead = Get "/v1/wallets/{id}";
+    WalletBalance = Get "/v1/wallets/{id}/balance";
+    WalletEntries = Get "/v1/wallets/{id}/entries";
+    WalletFreeze = Post "/v1/wallets/{id}/freeze";
+    WalletUnfreeze = Post "/v1/wallets/{id}/unfreeze";
+    WalletClose = Post "/v1/wallets/{id}/close";
+    HoldAuthorize = Post "/v1/holds";
+    HoldRead = Get "/v1/holds/{id}";
+    HoldCapture = Post "/v1/holds/{id}/capture";
+    HoldVoid = Post "/v1/holds/{id}/void";
+    LedgerSummary = Get "/v1/ledger/summary";
+    SnapshotTake = Post "/v1/snapshots";
+    Health = Get "/healthz";
+    Ready = Get "/readyz";
+    Metrics = Get "/metrics";
+    OpenApi = Get "/openapi.json";
+    Docs = Get "/docs";
+}
+
+/// What a method and a path come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found<'p> {
+    Route(Route, &'p str),
+    /// The path is known; these are its methods.
+    OtherMethod {
+        get: bool,
+        post: bool,
+    },
+    Nothing,
+}
+
+impl Route {
+    /// Whether it can be asked without an API key.
+    pub fn is_open(self) -> bool {
+        !is_versioned(self.path())
+    }
+
+    /// Whether it moves money and so needs an Idempotency-Key.
+    pub fn needs_key(self) -> bool {
+        use Route::{Deposit, HoldAuthorize, HoldCapture, Transfer, Withdrawal};
+        matches!(self, Transfer | Deposit | Withdrawal | HoldAuthorize | HoldCapture)
+    }
+
+    pub fn takes_body(self) -> bool {
+        self.needs_key() || matches!(self, Route::WalletOpen | Route::TransfersBulk)
+    }
+}
+
+pub fn is_versioned(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+/// The routes that carry the load are compared first; the rest walk the table.
+pub fn find<'p>(method: &Method, path: &'p str) -> Found<'p> {
+    if method == Method::POST {
+        match path {
+            "/v1/transfers" => return Found::Route(Route::Transfer, ""),
+            "/v1/transfers/bulk" => return Found::Route(Route::TransfersBulk, ""),
+            "/v1/deposits" => return Found::Route(Route::Deposit, ""),
+            "/v1/withdrawals" => return Found::Route(Route::Withdrawal, ""),
+            _ => {}
+        }
+    }
+    let (mut get, mut post) = (false, false);
+    for &route in Route::ALL {
+        let Some(id) = fits(route.path(), path) else { continue };
+        let asked = match route.verb() {
+            Verb::Get => method == Method::GET || method == Method::HEAD,
+            Verb::Post => method == Method::POST,
+        };
+        if asked {
+            return Found::Route(route, id);
+        }
+        get |= route.verb() == Verb::Get;
+        post |= route.verb() == Verb::Post;
+    }
+    if get || post { Found::OtherMethod { get, post } } else { Found::Nothing }
+}
+
+/// Gives what stands in the place of `{id}`, or nothing where the template has none.
+fn fits<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    let Some((before, after)) = template.split_once("{id}") else {
+        return (template == path).then_some("");
+    };
+    let id = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_by_its_own_path() {
+        for &route in Route::ALL {
+            let method = if route.verb() == Verb::Get { Method::GET } else { Method::POST };
+            let path = route.path().replace("{id}", "x1");
+            let id = if route.path().contains("{id}") { "x1" } else { "" };
+            assert_eq!(find(&method, &path), Found::Route(route, id));
+        }
+    }
+
+    #[test]
+    fn other_methods_and_other_paths() {
+        assert_eq!(find(&Method::DELETE, "/v1/wallets"), Found::OtherMethod { get: true, post: true });
+        assert_eq!(find(&Method::GET, "/v1/transfers"), Found::OtherMethod { get: false, post: true });
+        assert_eq!(find(&Method::HEAD, "/healthz"), Found::Route(Route::Health, ""));
+        for path in ["/", "/v1", "/v1/", "/v1/wallets/", "/v1/wallets/a/b", "/v1/wallets//balance", "/v1/transfers/"] {
+            assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Transfers, deposits and withdrawals, one at a time.
+
+use super::answer::Answer;
+use super::call::Call;
+use super::problem::{Code, Problem};
+use super::wallets::existing;
+use super::wire::{FundingParts, FundingRequest, Id, RefusedTransfer, Time, TransferAnswer, TransferRequest, read};
+use crate::engine::{Found, Outcome};
+use crate::ledger::{Event, Kind, Transfer, TransferId, TransferKind, WalletId};
+
+pub(super) async fn transfer(call: &Call<'_>) -> Result<Answer, Problem> {
+    call.expect_json()?;
+    let id = TransferId(call.key_id()?);
+    let request: TransferRequest<'_> = read(&call.body)?;
+    send(call, request.parts()?.with_id(id)?).await
+}
+
+/// A deposit or a withdrawal: a transfer from, or to, a system wallet.
+pub(super) async fn fund(call: &Call<'_>, kind: TransferKind) -> Result<Answer, Problem> {
+    call.expect_json()?;
+    let id = TransferId(call.key_id()?);
+    let request: FundingRequest<'_> = read(&call.body)?;
+    let FundingParts { wallet, amount, currency, system, reference } = request.parts()?;
+    let system = match system {
+        Some(system) => system_wallet(call, system).await?,
+        None => call.engine.system_wallet(currency).await?,
+    };
+    let (from, to) = if kind == TransferKind::Deposit { (system, wallet) } else { (wallet, system) };
+    send(call, Transfer::between(id, kind, currency, from, to, amount, reference)?).await
+}
+
+pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
+    let id = call.path_id()?;
+    let not_found = || Problem::new(Code::TransferNotFound, "There is no transfer with this id.");
+    let Found { lsn, time_micros, event } = call.engine.find(id).await?.ok_or_else(not_found)?;
+    match event {
+        Event::Transferred(transfer) => Ok(Answer::ok(&TransferAnswer::new(&transfer, time_micros, lsn))),
+        Event::HoldCaptured(capture) => Ok(Answer::ok(&TransferAnswer::of_capture(&capture, time_micros, lsn))),
+        Event::Refused { id, reject, .. } => Ok(Answer::ok(&RefusedTransfer {
+            id: Id(id.0),
+            status: "refused",
+            code: Code::from(reject).name(),
+            detail: reject.detail(),
+            created_at: Time(time_micros),
+            lsn,
+        })),
+        Event::WalletOpened(_)
+        | Event::StatusChanged { .. }
+        | Event::HoldAuthorized(_)
+        | Event::HoldReleased { .. } => Err(not_found()),
+    }
+}
+
+/// A repeat has the content of the first request, so its answer is made of the request and the
+/// first one's place in the log, without reading the log.
+async fn send(call: &Call<'_>, transfer: Transfer) -> Result<Answer, Problem> {
+    let shown = transfer.clone();
+    match call.engine.transfer(transfer).await {
+        Outcome::Accepted(receipt) => {
+            let answer = TransferAnswer::new(&shown, receipt.time_micros, receipt.lsn);
+            Ok(Answer::created(&answer, receipt.replayed))
+        }
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Failed(failure) => Err(failure.into()),
+    }
+}
+
+/// Only a system wallet may be the other side; otherwise a deposit could be drawn from anybody.
+async fn system_wallet(call: &Call<'_>, id: WalletId) -> Result<WalletId, Problem> {
+    match existing(call, id).await?.wallet.kind() {
+        Kind::System => Ok(id),
+        Kind::Personal | Kind::Merchant | Kind::Store => {
+            Err(Problem::new(Code::InvalidRequest, "`system_wallet` is not a wallet of kind system."))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Wire types: what JSON the API takes and gives. Validation turns them into the ledger's types,
+//! so that nothing behind the door sees text. No handler and no engine call here.
+
+mod hold;
+mod money;
+mod page;
+mod raw;
+mod scalar;
+mod summary;
+mod transfer;
+mod wallet;
+
+pub use hold::{CaptureRequest, HoldAnswer, HoldRequest};
+pub use money::{Money, RawMoney, limit};
+pub use page::{EntryAnswer, Page, cursor_text, parse_cursor};
+pub use raw::{Raw, read};
+pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
+pub use summary::{CurrencyAnswer, SnapshotAnswer, SummaryAnswer};
+pub use transfer::{
+    BulkItem, BulkOutcome, FundingParts, FundingRequest, LegAnswer, RefusedTransfer, TransferAnswer, TransferParts,
+    TransferRequest,
+};
+pub use wallet::{BalanceAnswer, BalanceThenAnswer, WalletAnswer, WalletRequest};
+
+pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
+    use super::openapi::add;
+    add::<Id>(list);
+    add::<Time>(list);
+    add::<Money>(list);
+    add::<WalletRequest<'_>>(list);
+    add::<WalletAnswer>(list);
+    add::<BalanceAnswer>(list);
+    add::<TransferRequest<'_>>(list);
+    transfer::schemas(list);
+    add::<FundingRequest<'_>>(list);
+    add::<TransferAnswer<'_>>(list);
+    add::<RefusedTransfer>(list);
+    add::<BulkItem<'_>>(list);
+    add::<BulkOutcome>(list);
+    add::<HoldRequest<'_>>(list);
+    add::<HoldAnswer>(list);
+    add::<CaptureRequest<'_>>(list);
+    add::<EntryAnswer>(list);
+    add::<SummaryAnswer>(list);
+    summary::schemas(list);
+    add::<SnapshotAnswer>(list);
+}

@@ -1,0 +1,90 @@
+//! Pages, their cursors, and the entries of a wallet.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::money::Money;
+use super::scalar::{Id, Time};
+use crate::engine::EntryView;
+use crate::http::problem::{Code, Problem};
+use crate::ledger::Currency;
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    data: Vec<T>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+/// One change of a wallet's balance.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryAnswer {
+    /// The position in the log.
+    lsn: u64,
+    transfer_id: Id,
+    /// transfer, deposit, withdrawal or capture.
+    #[schema(example = "transfer")]
+    kind: &'static str,
+    /// in or out.
+    #[schema(example = "in")]
+    direction: &'static str,
+    /// Below zero for money that went out.
+    amount: Money,
+    balance_after: Money,
+    counterparties: Vec<Id>,
+    reference: Option<Box<str>>,
+    created_at: Time,
+}
+
+impl<T> Page<T> {
+    pub fn new(data: Vec<T>, next_cursor: Option<String>) -> Page<T> {
+        Page { data, has_more: next_cursor.is_some(), next_cursor }
+    }
+}
+
+/// A cursor is a position in the log, which stays where it is however much is appended. The letter
+/// names the list, so that a cursor of another list is not taken for one of this.
+pub fn cursor_text(list: char, lsn: u64) -> String {
+    format!("{list}{lsn:x}")
+}
+
+pub fn parse_cursor(list: char, text: &str) -> Result<u64, Problem> {
+    let digits = text.strip_prefix(list).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    digits
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Problem::new(Code::InvalidCursor, "`cursor` is not a next_cursor of this list."))
+}
+
+impl EntryAnswer {
+    pub fn new(entry: EntryView, currency: Currency) -> EntryAnswer {
+        EntryAnswer {
+            lsn: entry.lsn,
+            transfer_id: Id(entry.transfer.0),
+            kind: entry.kind.name(),
+            direction: if entry.amount < 0 { "out" } else { "in" },
+            amount: Money::new(entry.amount, currency),
+            balance_after: Money::new(entry.balance_after, currency),
+            counterparties: entry.counterparties.iter().map(|wallet| Id(wallet.0)).collect(),
+            reference: entry.reference,
+            created_at: Time(entry.time_micros),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_belongs_to_its_list() {
+        for lsn in [1, 255, u64::MAX] {
+            assert_eq!(parse_cursor('e', &cursor_text('e', lsn)).unwrap(), lsn);
+            assert_eq!(parse_cursor('w', &cursor_text('e', lsn)).unwrap_err().code, Code::InvalidCursor);
+        }
+        for text in ["", "e", "e-1", "e+1", "eg", "e10000000000000000"] {
+            assert_eq!(parse_cursor('e', text).unwrap_err().code, Code::InvalidCursor, "{text}");
+        }
+    }
+}
