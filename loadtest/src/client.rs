@@ -188,6 +188,9 @@ async fn exchange<J: Job>(
         while state.pending.len() < depth && output.len() < OUTPUT_BYTES_MAX {
             let ticket = match state.again.front() {
                 Some((when, _)) if *when <= Instant::now() => state.again.pop_front().map(|(_, ticket)| ticket),
+                // What waits to be sent again counts as under way, or a busy server would be asked for
+                // more and more.
+                _ if state.pending.len() + state.again.len() >= depth => None,
                 _ => match job.next() {
                     Next::Send(ticket) => Some(ticket),
                     Next::Wait => {

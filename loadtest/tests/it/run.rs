@@ -106,6 +106,19 @@ fn a_lost_connection_is_taken_up_again_with_the_same_keys() {
     let book = server.book();
     assert!(book.repeats > 0, "what was done and not heard is asked for again");
     assert_eq!(book.movements, 1020, "and is not done twice");
+    assert_eq!(book.not_ready, 0, "nothing is asked before the server says that it is ready");
+}
+
+#[test]
+fn a_busy_server_is_asked_again_only_where_nothing_may_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, accepted) in [("", 50), ("--reconnect", 100)] {
+        let server = Standin::start(Fault::Overloaded);
+        let arguments = format!("{flag} --mode pipelined --wallets 10 --transfers 100 --connections 1");
+        let (code, report, told) = check(&server, &arguments, folder.path());
+        assert_eq!(code, 0, "{told}");
+        assert_eq!((&report["accepted"], &report["outcomes"]["OVERLOADED"]), (&accepted.into(), &accepted.into()));
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     DropsAt(u64),
     /// The same, and refuses connections from then on.
     DiesAt(u64),
+    /// Is too busy for every other movement.
+    Overloaded,
     /// Answers nothing for a while after so many movements.
     StallsAt(u64, Duration),
 }
@@ -43,6 +45,9 @@ pub(crate) struct Book {
     pub(crate) repeats: u64,
     pub(crate) movements: u64,
     pub(crate) dead: bool,
+    pub(crate) refusals: u64,
+    /// How often `/readyz` still says no, after connections were dropped.
+    pub(crate) not_ready: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -109,7 +114,10 @@ fn serve(stream: TcpStream, book: &Mutex<Book>, connections: &Mutex<Vec<TcpStrea
             let then = book.handle(&method, &path, key.as_deref(), &kind, &body);
             let crossed = |at: u64| before < at && book.movements >= at;
             match book.fault {
-                Fault::DropsAt(at) if crossed(at) => Then::Drop,
+                Fault::DropsAt(at) if crossed(at) => {
+                    book.not_ready = 5;
+                    Then::Drop
+                }
                 Fault::DiesAt(at) if crossed(at) => {
                     book.dead = true;
                     Then::Drop
@@ -179,6 +187,10 @@ impl Book {
         let parts: Vec<&str> = route.trim_matches('/').split('/').collect();
         let json = || serde_json::from_slice::<Value>(body).unwrap();
         match (method, parts.as_slice()) {
+            ("GET", ["readyz"]) if self.not_ready > 0 => {
+                self.not_ready -= 1;
+                ok(503, json!({"code": "RECOVERING"}))
+            }
             ("GET", ["readyz"]) => ok(200, json!({})),
             ("POST", ["v1", "wallets"]) => self.open(&json()),
             ("POST", ["v1", "deposits"]) => self.once(key.unwrap(), |book, id| book.deposit(id, &json(), 1)),
@@ -240,6 +252,10 @@ impl Book {
         {
             self.repeats += 1;
             return Then::Answer(*status, body.clone(), true);
+        }
+        if self.fault == Fault::Overloaded && self.refusals <= self.movements {
+            self.refusals += 1;
+            return Then::Answer(503, json!({"code": "OVERLOADED"}).to_string(), false);
         }
         self.movements += 1;
         let (status, body) = act(self, &id);
