@@ -140,9 +140,9 @@ impl Hold {
     }
 
     /// The capture was refused at the payee: as if it had never begun.
-    pub fn cancel_capture(&mut self, amount: Amount) {
+    pub fn cancel_capture(&mut self, minor: i64) {
         self.end_step();
-        self.capturing -= amount.minor();
+        self.capturing -= minor;
         self.check();
     }
 
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(hold.begin_capture(Some(amount(41)), false, 0), Admission::Refused(Reject::HoldExceeded));
         assert_eq!(hold.begin_capture(Some(amount(30)), false, 0), Admission::Taken((amount(30), 0)));
         assert!(!hold.settle_capture(amount(60), 0));
-        hold.cancel_capture(amount(30));
+        hold.cancel_capture(30);
         assert_eq!(hold.remaining(), 40);
         assert_eq!(hold.begin_capture(None, false, 0), Admission::Taken((amount(40), 0)));
         assert!(hold.settle_capture(amount(40), 0), "nothing remains");

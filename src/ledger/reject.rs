@@ -66,6 +66,8 @@ rejects! {
     HoldClosed = 15, "HOLD_CLOSED", "The hold is closed: wholly captured, or voided.";
     HoldExpired = 16, "HOLD_EXPIRED", "The hold has expired.";
     HoldExceeded = 17, "HOLD_EXCEEDED", "The amount is more than what remains of the hold.";
+    AtomicRefused = 18, "ATOMIC_REFUSED",
+        "Another transfer of the same atomic bulk was refused, so this one was not made either.";
 }
 
 #[cfg(test)]
