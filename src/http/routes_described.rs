@@ -170,7 +170,8 @@ pub(super) fn describe(route: Route) -> Described {
             tag: "Transfers",
             summary: "Move money many times",
             description: Some(
-                "Up to 8190 items in a body of up to 4 MiB, each with its own outcome, or all or nothing. The binary \
+                "Up to 8190 items in a body of up to 4 MiB, each with its own outcome, or all or nothing. Items are \
+                 carried out side by side: none may count on money that another brings in. The binary \
                  form has items of 64 bytes, little endian: id (16 bytes, the UUID's own order), from (16), to (16), \
                  amount in minor units (u64), currency (u16, ISO 4217 number), flags (u16, 0), reserved (u32, 0). \
                  Its outcomes have 16 bytes: code (u16, 0: accepted, else a problem's number), flags (u16, 1: \
