@@ -188,7 +188,7 @@ pub fn spawn_indexer(
                 break;
             }
             // If one is asked for already, that one will see this run too.
-            drop(merge.try_send(()));
+            merge.try_send(()).unwrap_or_default();
         }
     })?;
     let merging = std::thread::Builder::new().name("merger".to_owned()).spawn(move || {
@@ -253,7 +253,8 @@ impl JournalThread {
                     None => Ok(self.journal.mark(cut, &mut self.outputs)),
                 };
                 self.deliver();
-                drop(reply.send(marked));
+                // A snapshotter that has gone away has no use for the mark.
+                reply.send(marked).unwrap_or_default();
             }
             JournalMessage::Archive { before_lsn } => {
                 match self.journal.archive_before(before_lsn, &self.archive_dir) {

@@ -29,10 +29,14 @@ pub enum StartError {
     Index(#[from] runs::Error),
     #[error("record {lsn} cannot be read: {source}")]
     Record { lsn: u64, source: RecordError },
-    #[error("could not {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
-    #[error("{0}")]
-    Config(String),
+    #[error(transparent)]
+    Snapshots(#[from] snapshots::Error),
+    #[error(
+        "the log ends at record {last_lsn}, but {witness} knows of record {known_lsn}: records that were acknowledged \
+         are missing. Restore the log (the folder `log`, and `archive` beside it) from a copy; if you mean to go back to \
+         record {last_lsn} and lose what came after it, move the folders `index` and `snapshots` away first"
+    )]
+    RecordsMissing { last_lsn: u64, known_lsn: u64, witness: String },
     #[error("the engine's actors could not be started: {0}")]
     Actors(String),
 }
@@ -113,7 +117,12 @@ pub fn recover(
     };
 
     let mut shards = empty_shards();
-    for entry in snapshots::disk::list(&**disk, &config.snapshots_dir()).unwrap_or_default() {
+    for entry in snapshots::disk::list(&**disk, &config.snapshots_dir())? {
+        if let Ok(snapshot) = SnapshotReader::open(&**disk, &config.snapshots_dir(), entry.lsn)
+            && snapshot.header().log_id == reader.log_id()
+        {
+            check_reaches(found.last_lsn, entry.lsn, || format!("the snapshot {}", entry.path.display()))?;
+        }
         // Entries of before the snapshot cannot be made again from its balances, so the index must reach it.
         if entry.lsn > indexes.durable_lsn() {
             info!(
@@ -172,21 +181,20 @@ pub fn recover(
     Ok(Recovered { journal, reader, shards, claims, indexes, indexer, report })
 }
 
-/// An index that knows more than the log belongs to another history (a data folder put together from
-/// two): it is made again from this log.
 fn open_index(disk: &Arc<dyn Disk>, dir: &Path, last_lsn: u64) -> Result<Arc<Runs>, StartError> {
     let runs = Runs::open(Arc::clone(disk), dir)?;
-    if runs.covered_lsn() <= last_lsn {
-        return Ok(Arc::new(runs));
+    let witness = || format!("the index in {}", dir.display());
+    check_reaches(last_lsn, runs.covered_lsn(), witness)?;
+    Ok(Arc::new(runs))
+}
+
+/// Only durable records reach an index or a snapshot. One that knows more than the log has seen its end before the
+/// end was lost: bits of the last group went bad and it was taken for a torn one, or an old copy was put back.
+fn check_reaches(last_lsn: u64, known_lsn: u64, witness: impl Fn() -> String) -> Result<(), StartError> {
+    if known_lsn <= last_lsn {
+        return Ok(());
     }
-    warn!(dir = %dir.display(), covered = runs.covered_lsn(), last_lsn, "the index is ahead of the log and is made again");
-    drop(runs);
-    for name in disk.list(dir).map_err(io("list", dir))? {
-        let path = dir.join(name);
-        disk.remove(&path).map_err(io("remove", &path))?;
-    }
-    disk.sync_dir(dir).map_err(io("sync", dir))?;
-    Ok(Arc::new(Runs::open(Arc::clone(disk), dir)?))
+    Err(StartError::RecordsMissing { last_lsn, known_lsn, witness: witness() })
 }
 
 #[allow(clippy::too_many_arguments)] // It is the middle of `recover`, apart only so that it can fail as one.
@@ -237,9 +245,4 @@ fn mark(lsn: u64, rows: &mut Vec<runs::Row>, shards: &mut [Shard], indexer: &mut
         out.indexer.into_iter().try_for_each(|message| indexer.handle(message))?;
     }
     Ok(())
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
-    let path = path.to_owned();
-    move |source| StartError::Io { action, path, source }
 }

@@ -2,5 +2,11 @@
 
 mod engine_model;
 mod http_api;
+mod http_bulk;
 mod http_money;
+mod http_openapi;
+mod http_server;
+mod http_wrong_input;
+mod recovery;
 mod rig;
+mod tree;
