@@ -17,6 +17,7 @@ impl Runs {
     /// the rows stay readable, and the next call begins by writing them again
     /// before it takes more: at most one batch waits in memory.
     pub fn add(&self, mut rows: Vec<Row>, covered_lsn: u64) -> Result<()> {
+        assert!(!self.is_read_only, "runs opened to read only take nothing in");
         let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         self.write_waiting()?;
 

@@ -29,6 +29,7 @@ impl Runs {
     /// Does one merge if there is one to do, and tells whether it did: call it
     /// until it says no. Reads and `add` go on meanwhile.
     pub fn merge_if_due(&self) -> Result<bool> {
+        assert!(!self.is_read_only, "runs opened to read only stay as they are");
         let _one_at_a_time = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let list = self.snapshot();
         let Some(due) = due(&list) else {

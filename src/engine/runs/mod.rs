@@ -45,6 +45,8 @@ pub struct Runs {
     adding: Mutex<()>,
     merging: Mutex<()>,
     merging_stopped: AtomicBool,
+    /// The folder is somebody else's: nothing in it is touched.
+    is_read_only: bool,
 }
 
 impl Runs {
@@ -53,14 +55,27 @@ impl Runs {
     /// is removed: `covered_lsn` tells where the caller goes on.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Runs> {
         let list = open::load(&*disk, dir)?;
-        Ok(Runs {
-            disk,
-            dir: dir.to_owned(),
-            list: RwLock::new(Arc::new(list)),
-            adding: Mutex::new(()),
-            merging: Mutex::new(()),
-            merging_stopped: AtomicBool::new(false),
-        })
+        Ok(Runs::of(disk, dir, list, false))
+    }
+
+    /// The runs of a folder as they are at this moment, beside a running server
+    /// too: nothing is made, removed or renamed, now or later. Files that cannot
+    /// be read are left out and told of. What is opened stays readable when a
+    /// merge replaces it.
+    pub fn open_read_only(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Runs, Vec<Error>)> {
+        let (list, damage) = open::look(&*disk, dir)?;
+        Ok((Runs::of(disk, dir, list, true), damage))
+    }
+
+    /// Hands over every row of LSNs from `from_lsn` to `to_lsn`, run after run,
+    /// each in the order of its keys, and checks every block on the way.
+    pub fn for_each(&self, from_lsn: u64, to_lsn: u64, each: impl FnMut(Row)) -> Result<()> {
+        self.checked(read::for_each(&self.snapshot(), from_lsn, to_lsn, each))
+    }
+
+    /// Rows in all runs together.
+    pub fn row_count(&self) -> u64 {
+        self.snapshot().iter().map(|run| run.row_count() as u64).sum()
     }
 
     /// All rows of LSNs up to this one can be read. 0 when there are none.
@@ -110,6 +125,18 @@ impl Runs {
         self.merging_stopped.store(true, Ordering::Relaxed);
     }
 
+    fn of(disk: Arc<dyn Disk>, dir: &Path, list: Vec<Arc<Run>>, is_read_only: bool) -> Runs {
+        Runs {
+            disk,
+            dir: dir.to_owned(),
+            list: RwLock::new(Arc::new(list)),
+            adding: Mutex::new(()),
+            merging: Mutex::new(()),
+            merging_stopped: AtomicBool::new(false),
+            is_read_only,
+        }
+    }
+
     fn snapshot(&self) -> Arc<Vec<Arc<Run>>> {
         // A panic while the lock was held cannot have left half a list: the
         // only write is the swap of one pointer.
@@ -133,7 +160,9 @@ impl Runs {
     /// ends its coverage before it. In this life the run stays in the list,
     /// and reads that touch the damaged block keep failing.
     fn checked<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(Error::Damaged { path, .. }) = &result {
+        if let Err(Error::Damaged { path, .. }) = &result
+            && !self.is_read_only
+        {
             let list = self.snapshot();
             let run = list.iter().find(|run| run.path() == path);
             if run.is_some_and(|run| run.mark_damaged()) {

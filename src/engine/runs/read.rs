@@ -82,8 +82,14 @@ pub(super) fn rows_after(list: &List, key: u128, after_lsn: u64, limit: usize, o
 
 /// Reads every block of every file: the checksums, and the order of the rows.
 pub(super) fn verify(list: &List) -> Result<()> {
+    for_each(list, 0, u64::MAX, |_| {})
+}
+
+/// The same for the runs that have rows of these LSNs, handing those over.
+pub(super) fn for_each(list: &List, from_lsn: u64, to_lsn: u64, mut each: impl FnMut(Row)) -> Result<()> {
     let mut bytes = vec![0; BLOCK_BYTES];
-    for run in list.iter().filter(|run| run.is_on_disk()) {
+    let concerned = |run: &&Arc<Run>| run.is_on_disk() && run.from() <= to_lsn && from_lsn <= run.to();
+    for run in list.iter().filter(concerned) {
         let mut last = None;
         for (block_index, fence) in run.index.fences.iter().enumerate() {
             let length = run.blocks_bytes(block_index, 1);
@@ -101,6 +107,7 @@ pub(super) fn verify(list: &List) -> Result<()> {
                 });
             }
             last = rows.last().map(Row::place);
+            rows.into_iter().filter(|row| (from_lsn..=to_lsn).contains(&row.lsn)).for_each(&mut each);
         }
         debug_assert!(run.index.fences.len() == run.row_count().div_ceil(BLOCK_ROWS));
     }

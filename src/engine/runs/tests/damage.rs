@@ -179,3 +179,35 @@ fn what_could_not_be_written_stays_readable_and_is_written_later() {
     open(&disk).rows_after(1, 0, 9, &mut out).unwrap();
     assert_eq!(out, [row(1, 1), row(1, 2), row(1, 3)]);
 }
+
+/// A folder may be a running server's: whoever only looks sees the same rows and leaves everything as it is.
+#[test]
+fn reading_only_changes_nothing() {
+    let (disk, model) = three_runs();
+    let whole = Runs::open_read_only(Arc::new(disk.clone()), dir()).unwrap();
+    assert!(whole.1.is_empty());
+    model.check_all(&whole.0);
+    let mut rows = Vec::new();
+    whole.0.for_each(5, 25, |row| rows.push(row)).unwrap();
+    let between = |row: &Row| (5..=25).contains(&row.lsn);
+    let mut expected: Vec<Row> =
+        model.up_to(30).rows.iter().map(|(&(key, lsn), &value)| Row { key, lsn, value }).collect();
+    expected.retain(between);
+    rows.sort_by_key(Row::place);
+    assert_eq!(rows, expected);
+
+    put(&disk, "00000000000000000031-00000000000000000040.run.tmp", b"unfinished");
+    put(&disk, &run_name(50, 60), b"after a gap");
+    disk.flip_bit(&path(&run_name(21, 30)), 5_000).unwrap();
+    disk.flip_bit(&path(&run_name(11, 20)), 8 * 4_100).unwrap();
+    let before = names(&disk);
+    let (runs, damage) = Runs::open_read_only(Arc::new(disk.clone()), dir()).unwrap();
+    assert_eq!((runs.covered_lsn(), damage.len()), (20, 1), "the header of the third is damaged: {damage:?}");
+    assert!(matches!(runs.verify(), Err(Error::Damaged { .. })), "and a block of the second");
+    assert_eq!(names(&disk), before);
+    assert_eq!(
+        Runs::open_read_only(Arc::new(SimDisk::new(3)), dir()).unwrap().0.covered_lsn(),
+        0,
+        "no folder, no rows"
+    );
+}
