@@ -1,5 +1,8 @@
 //! The one integration-test binary: each file below tests one thing from the outside.
 
+mod cli_replay;
+mod cli_rig;
+mod cli_verify;
 mod engine_model;
 mod http_api;
 mod http_bulk;

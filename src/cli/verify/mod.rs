@@ -1,0 +1,181 @@
+//! `florin verify`: log, snapshots, indexes and books of a data folder, held against each other in one pass over
+//! the log. Read only: nothing in the folder is made, removed or renamed, so it may run beside a server.
+
+mod index;
+mod report;
+mod snapshot;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use florin::engine::EngineConfig;
+use florin::engine::claims::Claims;
+use florin::engine::runs::{Row, Runs};
+use florin::ledger::{Book, Event};
+use wal::disk::{Disk, RealDisk, SimDisk};
+
+use super::failure::{self, Failure};
+use super::tape::{Played, Step, Tape};
+use super::{Verdict, screen};
+use index::IndexCheck;
+use report::{Finding, Part, Report};
+use snapshot::SnapshotChecks;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  florin verify --data-dir ./data
+  florin verify --data-dir ./data --json | jq .verdict
+
+What is checked, in one pass over the log from its first record:
+  log        every checksum, the chain of hashes over all groups, every record's layout; archived segments too
+  books      that the events make sense one after another, and that each currency adds up to zero
+  snapshots  that each is whole, of this log, and equal to the books at its position, wallet by wallet
+  ids        that each id leads to the record that took it, and that nothing else is in the index
+  entries    that each change of a balance is in the history with the right balance, and nothing else is
+
+Nothing is written, so this may run beside a server. An index that ends before the log does is no fault: the server
+keeps the newest part in memory and makes it again from the log when it starts. It is told as a note.
+
+Exit code: 0 all agree; 1 something does not, and is named; 2 could not run.";
+
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// The data folder of a server, running or not
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
+    let began = Instant::now();
+    let config = EngineConfig::new(&args.data_dir);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut report = Report::default();
+
+    // What is derived from the log is opened before it: a running server goes on writing, and then the log has
+    // at least what they have.
+    let snapshots = SnapshotChecks::open(&*disk, &config.snapshots_dir(), &mut report)?;
+    let ids = IndexCheck::open(Part::Ids, &disk, &config.ids_dir(), &mut report)?;
+    let entries = IndexCheck::open(Part::Entries, &disk, &config.entries_dir(), &mut report)?;
+    let tape = match Tape::open(&args.data_dir) {
+        Err(failure) if failure.is_finding() => {
+            report.find(finding_of(&failure));
+            return finish(args, report, began);
+        }
+        tape => tape?,
+    };
+    let mut pass = Pass { book: Book::default(), claims: claims(), snapshots, ids, entries, rows: Vec::new() };
+    report.log_last_lsn = tape.last_lsn();
+    let bar = screen::bar("verifying", tape.last_lsn());
+    let played = tape.play(tape.last_lsn(), &bar, |step| pass.take(step, &tape, &mut report));
+    bar.finish_and_clear();
+    if let Err(failure) = played {
+        if !failure.is_finding() {
+            return Err(failure);
+        }
+        report.find(finding_of(&failure));
+    }
+    pass.end(&mut report)?;
+    finish(args, report, began)
+}
+
+/// Everything that is held against the log while it is played.
+struct Pass {
+    book: Book,
+    claims: Claims,
+    snapshots: SnapshotChecks,
+    ids: IndexCheck,
+    entries: IndexCheck,
+    rows: Vec<Row>,
+}
+
+impl Pass {
+    fn take(&mut self, step: Step, tape: &Tape, report: &mut Report) -> Result<(), Failure> {
+        match step {
+            Step::Record(played) => self.take_record(&played, report),
+            Step::GroupEnd(end) => {
+                self.snapshots.check(end, tape.reader().log_id(), &self.book, report);
+                Ok(())
+            }
+        }
+    }
+
+    fn take_record(&mut self, played: &Played, report: &mut Report) -> Result<(), Failure> {
+        let Played { lsn, time_micros, event } = played;
+        let entries = self.book.apply(*lsn, *time_micros, event)?;
+        let rows = entries.iter().map(|entry| Row { key: entry.wallet.0, lsn: *lsn, value: entry.balance_after });
+        self.entries.take(*lsn, rows, report)?;
+
+        // The claims know which ids an event leads from. They are told to forget at once, so they stay small.
+        self.rows.clear();
+        self.claims.settle(event, *lsn, &mut self.rows);
+        self.claims.forget(&self.rows);
+        if let Event::HoldAuthorized(hold) = event {
+            self.claims.forget_open_hold(hold.hold);
+        }
+        self.ids.take(*lsn, self.rows.iter().copied(), report)
+    }
+
+    fn end(self, report: &mut Report) -> Result<(), Failure> {
+        report.verified_lsn = self.book.last_lsn;
+        report.wallets = self.book.wallets.len() as u64;
+        report.open_holds = self.book.holds.len() as u64;
+        report.state_hash = self.book.state_hash();
+        report.sums = self.book.sums();
+        for (currency, sum) in report.sums.clone() {
+            if sum.posted != 0 {
+                report.find(Finding {
+                    part: Part::Books,
+                    lsn: None,
+                    what: format!("the balances in {currency} do not add up to zero"),
+                    advice: "Keep a copy of the data folder and report this: the log's own events are out of balance.",
+                });
+            }
+        }
+        self.ids.end(self.book.last_lsn, report)?;
+        self.entries.end(self.book.last_lsn, report)?;
+        self.snapshots.end(self.book.last_lsn, report);
+        Ok(())
+    }
+}
+
+/// Claims over an index without rows, only to be told which rows an event has.
+fn claims() -> Claims {
+    let index = Runs::open_read_only(Arc::new(SimDisk::new(0)), std::path::Path::new("/")).map(|(index, _)| index);
+    Claims::new(Arc::new(index.expect("an empty disk in memory can be listed")))
+}
+
+fn finding_of(failure: &Failure) -> Finding {
+    let what = failure::with_causes(failure);
+    match failure {
+        Failure::Book(broken) => Finding {
+            part: Part::Books,
+            lsn: Some(broken.lsn),
+            what,
+            advice: "Keep a copy of the data folder and report this; `florin replay --until-lsn` shows the books before.",
+        },
+        Failure::Record { lsn, .. } => Finding {
+            part: Part::Log,
+            lsn: Some(*lsn),
+            what,
+            advice: "Its checksum is right, so a newer version may have written it: use that one.",
+        },
+        Failure::Log(wal::Error::Corrupt { expected_lsn, .. }) => Finding {
+            part: Part::Log,
+            lsn: Some(*expected_lsn),
+            what,
+            advice: "Everything before this position is sound, and nothing after it was checked.",
+        },
+        _ => Finding { part: Part::Log, lsn: None, what, advice: "Nothing after this was checked." },
+    }
+}
+
+fn finish(args: &VerifyArgs, mut report: Report, began: Instant) -> Result<Verdict, Failure> {
+    report.elapsed = began.elapsed();
+    screen::print(&if args.json { report.json() } else { report.table() })?;
+    Ok(if report.is_fine() { Verdict::Fine } else { Verdict::Wrong })
+}
