@@ -13,7 +13,7 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Tag};
 
 use super::answer::{JSON, NDJSON};
 use super::bulk_binary;
@@ -26,6 +26,8 @@ use super::wire;
 /// A schema and the name under which others refer to it.
 pub type NamedSchema = (String, RefOr<Schema>);
 
+/// In the order in which a reader wants them; paths are sorted by their names.
+const TAGS: [&str; 5] = ["Wallets", "Transfers", "Holds", "Ledger", "Operations"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \
@@ -68,6 +70,7 @@ pub fn document() -> OpenApi {
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Florin").version(version).description(Some(ABOUT)).build())
         .paths(paths.build())
+        .tags(Some(TAGS.map(Tag::new)))
         .components(Some(components.build()))
         .build()
 }

@@ -290,7 +290,11 @@ pub(super) fn describe(route: Route) -> Described {
             ..ops
         },
         Route::Metrics => Described { summary: "Figures for Prometheus", success: Success::Text("text/plain"), ..ops },
-        Route::OpenApi => Described { summary: "This document", success: Success::Text("application/json"), ..ops },
-        Route::Docs => Described { summary: "A readable page of it", success: Success::Text("text/html"), ..ops },
+        Route::OpenApi => {
+            Described { summary: "The OpenAPI document", success: Success::Text("application/json"), ..ops }
+        }
+        Route::Docs => {
+            Described { summary: "The OpenAPI document as a page", success: Success::Text("text/html"), ..ops }
+        }
     }
 }
