@@ -7,7 +7,7 @@ pub mod config;
 pub mod conversation;
 mod face;
 mod history;
-mod host;
+pub mod host;
 pub mod indexer;
 pub mod journal;
 mod lookup;
