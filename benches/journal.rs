@@ -1,0 +1,86 @@
+//! Question: how many transfer records a second does the log make durable, by the size of a group?
+//! Workload: groups of 1, 64, 1,024 and 8,190 records of plain transfers, encoded, appended and synced one group after
+//! another; `_nosync` is the same on tmpfs, or on the simulated disk where there is none. Bytes for each transfer and
+//! MB/s are printed.
+//! Command: cargo bench --bench journal
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use florin::engine::record;
+use florin::ledger::Transfer;
+use tempfile::TempDir;
+use wal::disk::{Disk, RealDisk, SimDisk};
+use wal::{GroupBuilder, Log};
+
+use rig::load::{Load, Pairs};
+
+mod rig;
+
+const GROUP_RECORDS: [usize; 4] = [1, 64, 1_024, rig::BATCH];
+const WALLETS: u64 = 100_000;
+const MEMORY_FOLDER: &str = "/dev/shm";
+
+fn synced(criterion: &mut Criterion) {
+    measure(criterion, "journal", 3, || {
+        let folder = rig::ledger::folder();
+        (Arc::new(RealDisk), Some(folder))
+    });
+}
+
+/// A fresh log for each sample, and short samples: the log stays in memory.
+fn nosync(criterion: &mut Criterion) {
+    measure(criterion, "journal/memory_nosync", 1, || match tempfile::tempdir_in(MEMORY_FOLDER) {
+        Ok(folder) => (Arc::new(RealDisk), Some(folder)),
+        Err(_) => (Arc::new(SimDisk::new(1)), None),
+    });
+}
+
+/// `place` gives a disk and a folder on it for a new log.
+fn measure(criterion: &mut Criterion, name: &str, seconds: u64, place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>)) {
+    let mut group = rig::group(criterion, name, seconds);
+    let transfers = Load::new(7, WALLETS).batch(rig::BATCH, Pairs::Random);
+    for records in GROUP_RECORDS {
+        let mut best = None;
+        group.throughput(Throughput::Elements(records as u64));
+        group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let (disk, folder) = place();
+                let dir = folder.as_ref().map_or(Path::new("/log"), TempDir::path);
+                let opened = Log::open(disk, dir, wal::Options::default(), &mut |_, _| {});
+                let (mut log, _) = opened.expect("a new folder takes a log");
+                let mut builder = GroupBuilder::new();
+                append(&mut log, &mut builder, &transfers[..records]); // The first write of a file is not like the rest.
+                let began = Instant::now();
+                for _ in 0..rounds {
+                    append(&mut log, &mut builder, &transfers[..records]);
+                }
+                let took = began.elapsed();
+                let round = took.div_f64(rounds as f64);
+                let (_, shortest) = best.unwrap_or((0, Duration::MAX));
+                best = Some((builder.bytes(), round.min(shortest)));
+                took
+            });
+        });
+        if let Some((bytes, took)) = best {
+            let each = bytes as f64 / records as f64;
+            let rate = bytes as f64 / took.as_secs_f64() / 1e6;
+            println!("{name}/{records}: {each:.1} bytes for each transfer, {rate:.1} MB/s in the best sample");
+        }
+    }
+    group.finish();
+}
+
+fn append(log: &mut Log, builder: &mut GroupBuilder, transfers: &[Transfer]) {
+    builder.clear();
+    for transfer in transfers {
+        let pushed = builder.push_with(|buffer| record::encode_transfer(transfer, buffer));
+        pushed.expect("a group has room for a batch");
+    }
+    log.append(builder, 0).expect("the disk takes it");
+}
+
+criterion_group!(benches, synced, nosync);
+criterion_main!(benches);
