@@ -1,6 +1,8 @@
 //! What the HTTP tests share: a server with an engine on a temporary folder, and a client that
 //! writes and reads HTTP/1.1 by hand, so that the bytes are seen as they are.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::net::SocketAddr;
 
 use florin::engine::{Engine, EngineConfig};

@@ -1,5 +1,7 @@
 //! Bulk transfers in their three forms: each item has its own outcome, or all stand together.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use serde_json::{Value, json};
 
 use crate::http_api::{Api, Reply};

@@ -1,5 +1,7 @@
 //! The OpenAPI document has every route of the server and no other, and holds together.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::collections::BTreeSet;
 
 use florin::http::ServerConfig;

@@ -1,6 +1,8 @@
 //! The server around the routes: before recovery, limits, pipelining, HTTP/2, stopping, and what
 //! operators look at.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::time::Duration;
 
 use florin::config::HttpLimits;

@@ -1,5 +1,7 @@
 //! Wrong input of every kind gets its documented problem and changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use crate::http_api::{Api, Headers};
 
 const UNKNOWN: &str = "01890a5d-ac99-7c1f-8a55-3f5b8f3a9d02";
