@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use florin::engine::record::RecordError;
-use florin::engine::{StartError, runs};
+use florin::engine::{self, StartError, runs};
+use florin::http::ServerError;
+use florin::http::auth::AuthError;
 use florin::ledger::Broken;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,18 @@ pub enum Failure {
     Start(#[from] StartError),
     #[error("cannot {doing} {}", path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Engine(#[from] engine::Failure),
+    #[error(transparent)]
+    Server(ServerError),
+    #[error(transparent)]
+    Keys(#[from] AuthError),
+    #[error("the server at {url} cannot be asked")]
+    Ask { url: String, source: io::Error },
+    #[error("the operating system gives no threads or signals")]
+    Runtime(#[source] io::Error),
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot write to the standard output")]
     Output(#[source] io::Error),
     /// Whoever read our output has seen enough, as `head` does.
@@ -38,7 +52,13 @@ pub enum Failure {
 impl Failure {
     /// Whether something is wrong with what was looked at, rather than with the looking.
     pub fn is_finding(&self) -> bool {
-        matches!(self, Failure::Log(wal::Error::Corrupt { .. }) | Failure::Record { .. } | Failure::Book(_))
+        matches!(
+            self,
+            Failure::Log(wal::Error::Corrupt { .. })
+                | Failure::Record { .. }
+                | Failure::Book(_)
+                | Failure::Start(StartError::Log(wal::Error::Corrupt { .. }) | StartError::RecordsMissing { .. })
+        )
     }
 
     pub fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {

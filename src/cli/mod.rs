@@ -1,14 +1,19 @@
 //! The command line: what can be asked for, and the words that teach it. The work of each command
 //! is in its own file.
 
+mod ask;
+mod demo;
 mod failure;
 mod logging;
 mod replay;
 mod screen;
+mod serve;
+mod snapshot;
 mod tape;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +22,9 @@ use logging::LogArgs;
 
 const EXAMPLES: &str = "\
 Examples:
+  florin demo                                         the whole story in one minute, on a temporary folder
+  florin serve --data-dir ./data                      a server; it shows its API key at the first start
+  florin snapshot                                     ask that server for a snapshot now
   florin replay --data-dir ./data --balances          every wallet's balance, out of the log alone
   florin replay --data-dir ./data --until-time 2026-11-20T12:00:00Z
   florin verify --data-dir ./data                     do log, snapshots, indexes and books agree?
@@ -34,12 +42,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Box<serve::ServeArgs>),
     /// Build the ledger again out of its log, up to any position or time, and print what it comes to
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::ReplayArgs),
     /// Check that log, snapshots, indexes and books agree, and name the first place where they do not
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
+    /// Take a snapshot now, of a running server or of a stopped data folder
+    #[command(after_help = snapshot::EXAMPLES)]
+    Snapshot(snapshot::SnapshotArgs),
+    /// Serve, put load on, kill with -9 in the middle, recover, and prove that nothing acknowledged was lost
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
 }
 
 /// What a command has to say beside what it printed.
@@ -52,8 +69,11 @@ enum Verdict {
 
 pub fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    log.start("warn");
+    log.start(if matches!(command, Command::Serve(_)) { "info" } else { "warn" });
     let outcome = match command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
@@ -64,6 +84,45 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             eprintln!("florin: {}", failure::with_causes(&failure));
             ExitCode::from(if failure.is_finding() { 1 } else { 2 })
+        }
+    }
+}
+
+/// A time as people write it: 500ms, 30s, 5m, 2h.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let unit_millis = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_millis)) {
+        Some(millis) if (1..=DURATION_MILLIS_MAX).contains(&millis) => Ok(Duration::from_millis(millis)),
+        _ => Err("give a time such as 500ms, 30s, 5m or 2h, of at most a year".to_owned()),
+    }
+}
+
+const DURATION_MILLIS_MAX: u64 = 365 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for wrong in ["", "s", "5", "0s", "-1s", "1.5m", "9d", "99999999999999999999h", "9000h", "5 m"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
 }

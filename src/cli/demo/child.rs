@@ -1,0 +1,189 @@
+//! The demo's child processes. Each is ended by its own id when it is dropped, so none outlives the demo, however
+//! that ends; a server also stops by itself when its standard input closes.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::LOOK_PERIOD;
+use crate::cli::failure::Failure;
+
+/// A start, an audit or a stop that takes longer than this has hung.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running child, and the file that has what it said on stderr.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    said: PathBuf,
+}
+
+impl Process {
+    /// Starts a child in a process group of its own: Ctrl-C on the terminal is for the demo, which then ends it.
+    pub fn start(name: &'static str, mut command: Command, said: &Path) -> Result<Process, Failure> {
+        let log = File::options().create(true).append(true).open(said).map_err(Failure::file("open", said))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        let program = PathBuf::from(command.get_program());
+        let mut child = command.spawn().map_err(Failure::file("start", &program))?;
+        let stdout = child.stdout.take().expect("it was asked to be piped");
+        let (sender, lines) = mpsc::channel();
+        let reading = move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(reading).map_err(Failure::Runtime)?;
+        let stdin = child.stdin.take();
+        Ok(Process { name, child, stdin, lines, said: said.to_owned() })
+    }
+
+    /// The next JSON line of this type on its standard output.
+    pub fn line(&mut self, of_type: &str, interrupted: &AtomicBool) -> Result<Value, Failure> {
+        let began = Instant::now();
+        loop {
+            match self.lines.recv_timeout(LOOK_PERIOD) {
+                Ok(line) => {
+                    if let Ok(value) = serde_json::from_str::<Value>(&line)
+                        && value["type"] == of_type
+                    {
+                        return Ok(value);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.failed("ended before it was ready")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.go_on(interrupted, began)?;
+        }
+    }
+
+    /// SIGKILL, as by `kill -9`: it can do nothing more, not even write what it has in memory.
+    pub fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill().map_err(Failure::Runtime)?;
+        self.child.wait().map_err(Failure::Runtime)?;
+        Ok(())
+    }
+
+    /// Whether it has ended, and with which exit code.
+    pub fn ended(&mut self) -> Result<Option<i32>, Failure> {
+        let status = self.child.try_wait().map_err(Failure::Runtime)?;
+        Ok(status.map(|status| status.code().unwrap_or(-1)))
+    }
+
+    /// Closes its standard input and waits for its end; gives the exit code and all that it still printed.
+    pub fn finish(mut self, interrupted: &AtomicBool) -> Result<(i32, Vec<String>), Failure> {
+        self.stdin = None;
+        let began = Instant::now();
+        let mut printed = Vec::new();
+        loop {
+            match self.lines.recv_timeout(LOOK_PERIOD) {
+                Ok(line) => printed.push(line),
+                Err(RecvTimeoutError::Timeout) => self.go_on(interrupted, began)?,
+                Err(RecvTimeoutError::Disconnected) => match self.ended()? {
+                    Some(code) => return Ok((code, printed)),
+                    None => {
+                        self.go_on(interrupted, began)?;
+                        std::thread::sleep(LOOK_PERIOD);
+                    }
+                },
+            }
+        }
+    }
+
+    /// What the child said last, for whoever has to find out why it failed.
+    pub fn failed(&self, what: &str) -> Failure {
+        let said = std::fs::read_to_string(&self.said).unwrap_or_default();
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        let quoted = if last.is_empty() { String::new() } else { format!("; it said: {}", last.join(" | ")) };
+        Failure::Usage(format!("{} {what}{quoted}", self.name))
+    }
+
+    fn go_on(&self, interrupted: &AtomicBool, began: Instant) -> Result<(), Failure> {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(self.failed("does not go on"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // An error means that it has ended already; `wait` then takes its exit code off the system's list.
+        self.child.kill().unwrap_or_default();
+        drop(self.child.wait());
+    }
+}
+
+/// A running server of the demo.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    pub url: String,
+    /// Shown at the first start only.
+    pub api_key: Option<String>,
+    pub ready: Ready,
+}
+
+/// What a server said when it had recovered.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// From the start of the process to the first request that it takes.
+    pub elapsed: Duration,
+    pub last_lsn: u64,
+    pub replayed_records: u64,
+    pub torn_tail_bytes: u64,
+}
+
+impl Server {
+    pub fn start(florin: &Path, folder: &Path, listen: &str, interrupted: &AtomicBool) -> Result<Server, Failure> {
+        let mut command = Command::new(florin);
+        command.args(["serve", "--json", "--stop-with-stdin", "--log-level", "warn", "--snapshot-period", "3s"]);
+        command.args(["--listen", listen]).arg("--data-dir").arg(folder.join("data")).env_remove("FLORIN_API_KEY");
+        let began = Instant::now();
+        let mut process = Process::start("the server", command, &folder.join("server.log"))?;
+        let listening = process.line("listening", interrupted)?;
+        let ready = process.line("ready", interrupted)?;
+        let number = |name: &str| ready[name].as_u64().unwrap_or_default();
+        let ready = Ready {
+            elapsed: began.elapsed(),
+            last_lsn: number("last_lsn"),
+            replayed_records: number("replayed_records"),
+            torn_tail_bytes: number("torn_tail_bytes"),
+        };
+        let text = |name: &str| listening[name].as_str().map(str::to_owned);
+        let url = text("url").ok_or_else(|| process.failed("did not say where it listens"))?;
+        Ok(Server { url, api_key: text("api_key"), ready, process })
+    }
+
+    /// `host:port`, to start the next one at the same place.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    pub fn kill(self) -> Result<(), Failure> {
+        self.process.kill()
+    }
+
+    pub fn stop(self, interrupted: &AtomicBool) -> Result<(), Failure> {
+        let said = self.process.said.clone();
+        match self.process.finish(interrupted)? {
+            (0, _) => Ok(()),
+            (code, _) => Err(Failure::Usage(format!("the server stopped with {code}; see {}", said.display()))),
+        }
+    }
+}

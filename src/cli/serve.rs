@@ -1,0 +1,304 @@
+//! `florin serve`: listens first, so that whoever asks hears that the ledger is being recovered; then recovers, serves,
+//! and on a signal stops with a snapshot, so that the next start is quick.
+
+use std::future::Future;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use florin::config::HttpLimits;
+use florin::engine::config::SHARDS_MAX;
+use florin::engine::{Engine, EngineConfig, Progress};
+use florin::http::{OperatorKeys, Server, ServerConfig, ServerError, State, TlsFiles};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::failure::Failure;
+use super::{Verdict, duration, screen};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  florin serve                                          ./data, http://127.0.0.1:8080
+  florin serve --data-dir /var/lib/florin --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+  florin serve --log-level info,florin::http=debug --log-format json
+  FLORIN_API_KEY=flk_... florin serve --data-dir ./new  choose the API key of a new ledger yourself
+
+At the first start an API key is made and shown once; only its hash is kept. Until the ledger is recovered, every /v1
+route answers 503 RECOVERING, and so does /readyz. SIGINT (Ctrl-C) or SIGTERM stops gracefully: what is under way is
+answered, and a snapshot is taken. A second signal ends the process at once; nothing acknowledged is lost by that.
+
+Exit code: 0 stopped as asked; 1 the log is damaged; 2 could not start or not stop in good order.";
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where everything is kept; made if it is not there. Two servers cannot share it
+    #[arg(long, default_value = "./data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address and port to listen on; port 0 lets the system choose one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Certificate chain (PEM); with it the server speaks TLS only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Threads' worth of wallets; may change from one start to the next [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX as i64))]
+    shards: Option<u16>,
+    /// How often a snapshot is taken, such as 30s, 5m or 2h; off for never
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = period)]
+    snapshot_period: Period,
+    /// Snapshots to keep. Segments of the log before all of them are moved to the archive, never deleted
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    snapshots_kept: u16,
+    /// Size of the log's segments in MiB
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    segment_mib: Option<u32>,
+    /// Requests to the ledger that may be under way at once; what comes on top is answered OVERLOADED
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    in_flight_max: Option<u32>,
+    /// Open connections at most; one above this is closed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections_max: Option<u32>,
+    /// The API key of a new ledger, instead of one that is made; later it must be the same one, or left out
+    #[arg(long, env = "FLORIN_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Stop gracefully when the standard input ends, for whoever starts a server as a child
+    #[arg(long)]
+    stop_with_stdin: bool,
+    /// Print JSON for machines: one object a line, of type listening, ready and stopped
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Period(Option<Duration>);
+
+fn period(text: &str) -> Result<Period, String> {
+    if text == "off" { Ok(Period(None)) } else { duration(text).map(|time| Period(Some(time))) }
+}
+
+pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let outcome = runtime.block_on(serve(args));
+    // A recovery that was broken off may still be reading; nobody needs to wait for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
+    let mut stop = Stop::new(args.stop_with_stdin)?;
+    let mut limits = HttpLimits::default();
+    if let Some(max) = args.connections_max {
+        limits.connections_max = max as usize;
+    }
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificates, key)| TlsFiles { certificates, key });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let server = Server::bind(args.listen, ServerConfig { tls, limits }).await.map_err(listening)?;
+    let url = format!("{scheme}://{}", server.local_addr());
+    let chosen = args.api_key.clone().map(SecretString::from);
+    let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
+    say_listening(&args, &url, new_key.as_ref());
+
+    let state = State::new(keys);
+    let (close, mut closed) = watch::channel(false);
+    let shutdown = async move { drop(closed.wait_for(|closed| *closed).await) };
+    let serving = tokio::spawn(server.serve(state.clone(), shutdown));
+
+    let began = Instant::now();
+    let bar = RecoveryBar::new(state.clone());
+    let engine = tokio::select! {
+        engine = Engine::start(config(&args), move |progress| bar.show(progress)) => engine?,
+        () = stop.asked() => {
+            tracing::info!("stopped while recovering; nothing was changed");
+            return Ok(Verdict::Fine);
+        }
+    };
+    say_ready(&args, &engine, began.elapsed());
+    state.ready(engine.clone());
+
+    stop.asked().await;
+    tokio::select! {
+        outcome = wind_down(close, serving, &engine) => {
+            say_stopped(&args, &engine);
+            outcome
+        }
+        () = stop.asked() => {
+            let hint = "ended at once by the second signal; what was acknowledged is in the log";
+            Err(Failure::Usage(hint.to_owned()))
+        }
+    }
+}
+
+async fn wind_down(
+    close: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+    engine: &Engine,
+) -> Result<Verdict, Failure> {
+    close.send_replace(true);
+    if let Err(panic) = serving.await {
+        tracing::error!(%panic, "the http server has failed");
+    }
+    // Without a snapshot the next start takes longer, and loses nothing: so this is no reason not to stop.
+    if let Err(error) = engine.snapshot().await {
+        tracing::warn!(%error, "no snapshot was taken; the next start reads more of the log");
+    }
+    engine.stop().await;
+    Ok(Verdict::Fine)
+}
+
+fn config(args: &ServeArgs) -> EngineConfig {
+    let mut config = EngineConfig::new(&args.data_dir);
+    config.snapshot_period = args.snapshot_period.0;
+    config.snapshots_kept = usize::from(args.snapshots_kept);
+    if let Some(shards) = args.shards {
+        config.shards = usize::from(shards);
+    }
+    if let Some(mib) = args.segment_mib {
+        config.segment_bytes = u64::from(mib) << 20;
+    }
+    if let Some(max) = args.in_flight_max {
+        config.in_flight_max = max as usize;
+    }
+    config
+}
+
+fn listening(error: ServerError) -> Failure {
+    match &error {
+        ServerError::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => Failure::Usage(format!(
+            "{address} is taken by another program: stop that one, or choose another port with --listen"
+        )),
+        _ => Failure::Server(error),
+    }
+}
+
+fn say_listening(args: &ServeArgs, url: &str, new_key: Option<&SecretString>) {
+    let key = new_key.map(ExposeSecret::expose_secret);
+    if args.json {
+        return say(&format!("{}\n", json!({ "type": "listening", "url": url, "api_key": key })));
+    }
+    let mut text = format!("Florin {}\n", env!("CARGO_PKG_VERSION"));
+    text.push_str(&format!("  listens   {url}\n"));
+    text.push_str(&format!("  docs      {url}/docs  (for machines: {url}/openapi.json)\n"));
+    text.push_str(&format!("  data      {}\n", args.data_dir.display()));
+    if let Some(key) = key {
+        text.push_str(&format!("  API key   {key}\n            shown this once; only its hash is kept\n"));
+    }
+    say(&text);
+}
+
+fn say_ready(args: &ServeArgs, engine: &Engine, elapsed: Duration) {
+    let report = engine.report();
+    if args.json {
+        return say(&format!(
+            "{}\n",
+            json!({
+                "type": "ready", "last_lsn": report.last_lsn, "wallets": report.wallets, "seconds": elapsed.as_secs_f64(),
+                "snapshot_lsn": report.snapshot_lsn, "replayed_records": report.replayed_records,
+                "torn_tail_bytes": report.torn_tail_bytes,
+            })
+        ));
+    }
+    let (wallets, lsn) = (screen::grouped(report.wallets), screen::grouped(report.last_lsn));
+    let time = screen::seconds(elapsed);
+    let replayed = match report.replayed_records {
+        0 => "nothing to replay".to_owned(),
+        records => {
+            let rate = screen::rate(records, Duration::from_micros(report.replay_micros));
+            format!("{} records replayed at {}/s", screen::grouped(records), screen::grouped(rate))
+        }
+    };
+    say(&format!("  ready     {wallets} wallets at position {lsn}, recovered in {time} ({replayed})\n"));
+}
+
+fn say_stopped(args: &ServeArgs, engine: &Engine) {
+    let last_lsn = engine.health().last_lsn;
+    if args.json {
+        return say(&format!("{}\n", json!({ "type": "stopped", "last_lsn": last_lsn })));
+    }
+    say(&format!("  stopped   at position {}\n", screen::grouped(last_lsn)));
+}
+
+/// A server goes on when nobody reads what it prints.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        tracing::debug!("nobody reads the standard output");
+    }
+}
+
+/// Recovery on the terminal, and for whoever asks /readyz.
+struct RecoveryBar {
+    bar: indicatif::ProgressBar,
+    state: State,
+}
+
+impl RecoveryBar {
+    fn new(state: State) -> RecoveryBar {
+        RecoveryBar { bar: screen::bar("recovering", 0), state }
+    }
+
+    fn show(&self, progress: Progress) {
+        let (what, done, total) = match progress {
+            Progress::CheckingLog { done_bytes, total_bytes } => ("checking the log", done_bytes, total_bytes),
+            Progress::LoadingSnapshot { done_bytes, total_bytes, .. } => ("loading snapshot", done_bytes, total_bytes),
+            Progress::Replaying { done_records, total_records } => {
+                self.state.recovering(done_records, total_records);
+                ("replaying the log", done_records, total_records)
+            }
+        };
+        if self.bar.message() != what {
+            self.bar.reset();
+            self.bar.set_message(what);
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for RecoveryBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Everything that asks the server to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    stdin: mpsc::Receiver<()>,
+}
+
+impl Stop {
+    fn new(with_stdin: bool) -> Result<Stop, Failure> {
+        let (ended, stdin) = mpsc::channel(1);
+        if with_stdin {
+            // A thread of its own, because a read of the standard input cannot be broken off.
+            let reading = move || {
+                let mut buffer = [0; 64];
+                let mut input = io::stdin().lock();
+                while input.read(&mut buffer).is_ok_and(|count| count > 0) {}
+                // If the server has stopped already, nobody needs to hear of it.
+                ended.blocking_send(()).unwrap_or_default();
+            };
+            std::thread::Builder::new().name("stdin".to_owned()).spawn(reading).map_err(Failure::Runtime)?;
+        }
+        let listen = |kind| signal(kind).map_err(Failure::Runtime);
+        Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())?, stdin })
+    }
+
+    fn asked(&mut self) -> impl Future<Output = ()> {
+        async {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+                Some(()) = self.stdin.recv() => {}
+            }
+        }
+    }
+}
