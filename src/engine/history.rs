@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::ledger::{Event, Leg, TransferId, TransferKind, WalletId};
 
 use super::conversation::Failure;
-use super::face::Engine;
+use super::life::Engine;
 use super::lookup::{Found, blocking, storage};
 use super::messages::ShardMessage;
 use super::runs::Row;

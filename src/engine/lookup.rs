@@ -10,7 +10,8 @@ use crate::ledger::{
 };
 
 use super::conversation::Failure;
-use super::face::{Engine, Outcome};
+use super::face::Outcome;
+use super::life::Engine;
 use super::messages::{ShardMessage, WalletRead};
 use super::record;
 use super::snapshot::SnapshotError;

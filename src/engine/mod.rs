@@ -10,6 +10,7 @@ mod history;
 pub mod host;
 pub mod indexer;
 pub mod journal;
+mod life;
 mod lookup;
 pub mod messages;
 pub mod placement;
@@ -23,8 +24,9 @@ pub mod snapshotter;
 
 pub use config::EngineConfig;
 pub use conversation::Failure;
-pub use face::{AtomicRefusal, CaptureRequest, Engine, Health, Outcome, Receipt, Refusal};
+pub use face::{AtomicRefusal, CaptureRequest, Outcome, Receipt, Refusal};
 pub use history::{At, Direction, EntriesPage, EntriesQuery, EntryView};
+pub use life::{Engine, Health};
 pub use lookup::{Found, HoldView, Summary, WalletView, system_wallet_id};
 pub use recovery::{Progress, Report, StartError};
 pub use snapshotter::SnapshotSummary;

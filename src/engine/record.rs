@@ -17,7 +17,7 @@ use crate::ledger::{
 /// Longest body: 16 legs and the longest reference fit twice.
 pub const BODY_BYTES_MAX: usize = 4096;
 
-const _: () = assert!(BODY_BYTES_MAX < wal::RECORD_BYTES_MAX as usize);
+const _: () = assert!(BODY_BYTES_MAX < wal::RECORD_BYTES_MAX);
 
 const CONFIG: bincode::config::Configuration<
     bincode::config::LittleEndian,

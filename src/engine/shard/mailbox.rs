@@ -41,14 +41,12 @@ impl Mailboxes {
         !self.0.is_empty() && self.0.contains_key(&slot)
     }
 
-    /// Gives the letter back when the mailbox is full.
-    pub fn put(&mut self, slot: u32, letter: Letter) -> Result<(), Letter> {
-        let mailbox = self.0.entry(slot).or_default();
-        if mailbox.letters.len() >= MAILBOX_MESSAGES_MAX {
-            return Err(letter);
-        }
-        mailbox.letters.push_back(letter);
-        Ok(())
+    pub fn is_full(&self, slot: u32) -> bool {
+        self.0.get(&slot).is_some_and(|mailbox| mailbox.letters.len() >= MAILBOX_MESSAGES_MAX)
+    }
+
+    pub fn put(&mut self, slot: u32, letter: Letter) {
+        self.0.entry(slot).or_default().letters.push_back(letter);
     }
 
     pub fn put_back(&mut self, slot: u32, letter: Letter) {

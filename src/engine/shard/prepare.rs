@@ -61,12 +61,16 @@ impl Shard {
                     out.answers.push((Arc::clone(lanes.batch), conversation.ticket, answer));
                     return false;
                 }
+                Visit::Wait(slot) if !is_mail && self.mailboxes.is_full(slot) => {
+                    self.turn_away(lanes.batch, &conversation, out);
+                    return false;
+                }
                 Visit::Wait(slot) => {
                     let letter = Letter { batch: Arc::clone(lanes.batch), conversation, now_micros: lanes.now_micros };
                     if is_mail {
                         self.mailboxes.put_back(slot, letter);
-                    } else if let Err(letter) = self.mailboxes.put(slot, letter) {
-                        self.turn_away(&letter.batch, &letter.conversation, out);
+                    } else {
+                        self.mailboxes.put(slot, letter);
                     }
                     return is_mail;
                 }
