@@ -6,12 +6,13 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log lines")]
 pub struct LogArgs {
     /// How much is logged to stderr: error, warn, info, debug, or per part such as info,florin::http=debug
     /// [default: info for serve, otherwise warn]
     #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL")]
     log_level: Option<EnvFilter>,
-    /// The form of log lines
+    /// The form of log lines; json is one object a line
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
@@ -19,7 +20,6 @@ pub struct LogArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     Text,
-    /// A JSON object a line
     Json,
 }
 

@@ -22,12 +22,11 @@ use logging::LogArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  florin demo                                         the whole story in one minute, on a temporary folder
-  florin serve --data-dir ./data                      a server; it shows its API key at the first start
-  florin snapshot                                     ask that server for a snapshot now
-  florin replay --data-dir ./data --balances          every wallet's balance, out of the log alone
-  florin replay --data-dir ./data --until-time 2026-11-20T12:00:00Z
-  florin verify --data-dir ./data                     do log, snapshots, indexes and books agree?
+  florin demo                                  all of it in a minute, on a temporary folder
+  florin serve --data-dir ./data               a server; it shows its API key at the first start
+  florin snapshot                              ask that server for a snapshot now
+  florin replay --data-dir ./data --balances   every wallet's balance, out of the log alone
+  florin verify --data-dir ./data              do log, snapshots, indexes and books agree?
 
 Exit code: 0 all is well; 1 the command has found something wrong; 2 it could not run or not finish.";
 

@@ -1,7 +1,6 @@
 //! `florin serve`: listens first, so that whoever asks hears that the ledger is being recovered; then recovers, serves,
 //! and on a signal stops with a snapshot, so that the next start is quick.
 
-use std::future::Future;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,7 +46,8 @@ pub struct ServeArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Threads' worth of wallets; may change from one start to the next [default: one for each core]
+    /// Parts that the wallets are divided into, each worked on by one core at a time; may change from one start to the
+    /// next [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX as i64))]
     shards: Option<u16>,
     /// How often a snapshot is taken, such as 30s, 5m or 2h; off for never
@@ -56,7 +56,7 @@ pub struct ServeArgs {
     /// Snapshots to keep. Segments of the log before all of them are moved to the archive, never deleted
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     snapshots_kept: u16,
-    /// Size of the log's segments in MiB
+    /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
     /// Requests to the ledger that may be under way at once; what comes on top is answered OVERLOADED
@@ -292,13 +292,11 @@ impl Stop {
         Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())?, stdin })
     }
 
-    fn asked(&mut self) -> impl Future<Output = ()> {
-        async {
-            tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
-                Some(()) = self.stdin.recv() => {}
-            }
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            Some(()) = self.stdin.recv() => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cli_replay;
 mod cli_rig;
+mod cli_serve;
 mod cli_verify;
 mod engine_model;
 mod http_api;

@@ -81,7 +81,7 @@ impl IndexCheck {
             self.sum.add(&row);
             self.rows.push(row);
         }
-        if lsn % self.window_lsns == 0 || lsn == self.covered_lsn {
+        if lsn.is_multiple_of(self.window_lsns) || lsn == self.covered_lsn {
             if self.sum != self.windows[window_of(lsn, self.window_lsns)] {
                 self.name_difference(lsn, report)?;
             }
