@@ -23,39 +23,44 @@ const GROUP_RECORDS: [usize; 4] = [1, 64, 1_024, rig::BATCH];
 const WALLETS: u64 = 100_000;
 const MEMORY_FOLDER: &str = "/dev/shm";
 
+/// One log for all samples of a size: making one writes whole segments.
 fn synced(criterion: &mut Criterion) {
-    measure(criterion, "journal", 3, || {
-        let folder = rig::ledger::folder();
-        (Arc::new(RealDisk), Some(folder))
-    });
+    measure(criterion, "journal", 3, false, || (Arc::new(RealDisk), Some(rig::ledger::folder())));
 }
 
-/// A fresh log for each sample, and short samples: the log stays in memory.
+/// A fresh log for each sample, and short samples: this log stays in memory.
 fn nosync(criterion: &mut Criterion) {
-    measure(criterion, "journal/memory_nosync", 1, || match tempfile::tempdir_in(MEMORY_FOLDER) {
+    measure(criterion, "journal/memory_nosync", 1, true, || match tempfile::tempdir_in(MEMORY_FOLDER) {
         Ok(folder) => (Arc::new(RealDisk), Some(folder)),
         Err(_) => (Arc::new(SimDisk::new(1)), None),
     });
 }
 
 /// `place` gives a disk and a folder on it for a new log.
-fn measure(criterion: &mut Criterion, name: &str, seconds: u64, place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>)) {
+fn measure(
+    criterion: &mut Criterion,
+    name: &str,
+    seconds: u64,
+    is_fresh_each_sample: bool,
+    place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>),
+) {
     let mut group = rig::group(criterion, name, seconds);
     let transfers = Load::new(7, WALLETS).batch(rig::BATCH, Pairs::Random);
     for records in GROUP_RECORDS {
+        let mut opened = None;
         let mut best = None;
         group.throughput(Throughput::Elements(records as u64));
         group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
             bencher.iter_custom(|rounds| {
-                let (disk, folder) = place();
-                let dir = folder.as_ref().map_or(Path::new("/log"), TempDir::path);
-                let opened = Log::open(disk, dir, wal::Options::default(), &mut |_, _| {});
-                let (mut log, _) = opened.expect("a new folder takes a log");
+                if is_fresh_each_sample {
+                    opened = None;
+                }
+                let (log, _folder) = opened.get_or_insert_with(|| open(&place));
                 let mut builder = GroupBuilder::new();
-                append(&mut log, &mut builder, &transfers[..records]); // The first write of a file is not like the rest.
+                append(log, &mut builder, &transfers[..records]); // The first write of a file is not like the rest.
                 let began = Instant::now();
                 for _ in 0..rounds {
-                    append(&mut log, &mut builder, &transfers[..records]);
+                    append(log, &mut builder, &transfers[..records]);
                 }
                 let took = began.elapsed();
                 let round = took.div_f64(rounds as f64);
@@ -71,6 +76,13 @@ fn measure(criterion: &mut Criterion, name: &str, seconds: u64, place: impl Fn()
         }
     }
     group.finish();
+}
+
+fn open(place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>)) -> (Log, Option<TempDir>) {
+    let (disk, folder) = place();
+    let dir = folder.as_ref().map_or(Path::new("/log"), TempDir::path);
+    let (log, _) = Log::open(disk, dir, wal::Options::default(), &mut |_, _| {}).expect("a new folder takes a log");
+    (log, folder)
 }
 
 fn append(log: &mut Log, builder: &mut GroupBuilder, transfers: &[Transfer]) {
