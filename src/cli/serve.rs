@@ -21,14 +21,17 @@ use super::{Verdict, duration, screen};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  florin serve                                          ./data, http://127.0.0.1:8080
-  florin serve --data-dir /var/lib/florin --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+  florin serve                                 ./data on http://127.0.0.1:8080
+  florin serve --data-dir /var/lib/florin --listen 0.0.0.0:8443 \\
+               --tls-cert cert.pem --tls-key key.pem
   florin serve --log-level info,florin::http=debug --log-format json
-  FLORIN_API_KEY=flk_... florin serve --data-dir ./new  choose the API key of a new ledger yourself
+  FLORIN_API_KEY=flk_... florin serve --data-dir ./new
+                                               choose a new ledger's API key yourself
 
-At the first start an API key is made and shown once; only its hash is kept. Until the ledger is recovered, every /v1
-route answers 503 RECOVERING, and so does /readyz. SIGINT (Ctrl-C) or SIGTERM stops gracefully: what is under way is
-answered, and a snapshot is taken. A second signal ends the process at once; nothing acknowledged is lost by that.
+At the first start an API key is made and shown once; only its hash is kept. Until the ledger is recovered, \
+    every /v1 route answers 503 RECOVERING, and so does /readyz. SIGINT (Ctrl-C) or SIGTERM stops gracefully: what \
+    is under way is answered, and a snapshot is taken. A second signal ends the process at once; nothing \
+    acknowledged is lost by that.
 
 Exit code: 0 stopped as asked; 1 the log is damaged; 2 could not start or not stop in good order.";
 

@@ -14,12 +14,12 @@ use super::{Verdict, screen};
 pub const EXAMPLES: &str = "\
 Examples:
   export FLORIN_API_KEY=flk_...
-  florin snapshot                                     of the server on http://127.0.0.1:8080
+  florin snapshot                              of the server on http://127.0.0.1:8080
   florin snapshot --url http://10.0.0.5:8080 --key-file key --json
-  florin snapshot --data-dir ./data                   of a folder that no server has open
+  florin snapshot --data-dir ./data            of a folder that no server has open
 
-A server goes on working while it takes a snapshot. Only http:// is spoken here; for a server with TLS, send
-POST /v1/snapshots with another client.
+A server goes on working while it takes a snapshot. Only http:// is spoken here; for a server with TLS, send \
+    POST /v1/snapshots with another client.
 
 Exit code: 0 taken; 1 the log is damaged; 2 not taken.";
 

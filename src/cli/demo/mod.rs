@@ -21,15 +21,16 @@ pub const EXAMPLES: &str = "\
 Examples:
   florin demo
   florin demo --seconds 60 --wallets 100000
-  florin demo --keep        then look at what it left: florin replay --data-dir /tmp/florin-demo-.../data
+  florin demo --keep         leaves its folder behind, for florin replay and verify
 
-What happens: a server is started on a free port of this machine with a temporary data folder; the load generator opens
-wallets and sends transfers, holds, captures and repeats of old requests; the server is killed with -9 at random moments
-and started again, and the load goes on with the same keys. Then it is stopped, started, and asked for everything that
-it acknowledged; the folder is verified, and replayed by the book and by three shards, which must come to the same hash.
-Nothing outside the temporary folder is touched.
+What happens: a server is started on a free port of this machine with a temporary data folder; the load \
+    generator opens wallets and sends transfers, holds, captures and repeats of old requests; the server is killed \
+    with -9 at random moments and started again, and the load goes on with the same keys. Then it is stopped, \
+    started, and asked for everything that it acknowledged; the folder is verified, and replayed by the book and by \
+    three shards, which must come to the same hash. Nothing outside the temporary folder is touched.
 
-Exit code: 0 all is well; 1 something acknowledged was lost, doubled or different; 2 the demo could not be finished.";
+Exit code: 0 all is well; 1 something acknowledged was lost, doubled or different; 2 the demo could not be \
+    finished.";
 
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {

@@ -24,15 +24,16 @@ use target::{Target, WalletLine};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  florin replay --data-dir ./data                              to the end, by the book
-  florin replay --data-dir ./data --shards 3                   by the server's own code: the same state hash
-  florin replay --data-dir ./data --until-lsn 1000 --balances  every wallet as it was at position 1000
+  florin replay --data-dir ./data              to the end, by the book
+  florin replay --data-dir ./data --shards 3   by the server's own code: the same hash
+  florin replay --data-dir ./data --until-lsn 1000 --balances
   florin replay --data-dir ./data --until-time 2026-11-20T12:00:00Z --json
-  florin replay --data-dir ./data --events | grep order-4711   every event as one line of JSON
+  florin replay --data-dir ./data --events | grep order-4711
   florin replay --data-dir ./data --hledger all.journal && hledger -f all.journal balance
 
-Nothing is written to the data folder, so this may run beside a server. With --json every line of the output is
-one JSON object, the summary last. Where --events or --hledger - have the standard output, the summary goes to stderr.
+Nothing is written to the data folder, so this may run beside a server. With --json every line of the output is \
+    one JSON object, the summary last. Where --events or --hledger - have the standard output, the summary goes to \
+    stderr.
 
 Exit code: 0 done; 1 the log is damaged, or its events do not make sense one after another; 2 could not run.";
 
@@ -142,11 +143,15 @@ fn journal_writer(path: &Path) -> Result<Box<dyn Write>, Failure> {
 
 fn print_balances(wallets: &[WalletLine], json: bool) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
+    if !json {
+        let header = balance_row(["wallet", "owner", "currency", "status", "posted", "held"]);
+        writeln!(out, "{header}").map_err(Failure::output)?;
+    }
     for wallet in wallets {
         let line = if json { figures::wallet_json(wallet) } else { balance_line(wallet) };
         writeln!(out, "{line}").map_err(Failure::output)?;
     }
-    if !json && !wallets.is_empty() {
+    if !json {
         writeln!(out).map_err(Failure::output)?;
     }
     out.flush().map_err(Failure::output)
@@ -154,14 +159,11 @@ fn print_balances(wallets: &[WalletLine], json: bool) -> Result<(), Failure> {
 
 fn balance_line(wallet: &WalletLine) -> String {
     let WalletLine { opening, status, posted, held } = wallet;
-    let money = |minor| format_minor(minor, opening.currency);
-    format!(
-        "{} {} {} {:<6} {:>20} {:>20}",
-        opening.wallet,
-        opening.owner,
-        opening.currency,
-        status.name(),
-        money(*posted),
-        money(*held)
-    )
+    let (id, owner) = (opening.wallet.to_string(), opening.owner.to_string());
+    let (posted, held) = (format_minor(*posted, opening.currency), format_minor(*held, opening.currency));
+    balance_row([&id, &owner, opening.currency.code(), status.name(), &posted, &held])
+}
+
+fn balance_row([id, owner, currency, status, posted, held]: [&str; 6]) -> String {
+    format!("{id:<36} {owner:<36} {currency:<8} {status:<6} {posted:>20} {held:>20}")
 }

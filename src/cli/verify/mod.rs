@@ -29,14 +29,14 @@ Examples:
   florin verify --data-dir ./data --json | jq .verdict
 
 What is checked, in one pass over the log from its first record:
-  log        every checksum, the chain of hashes over all groups, every record's layout; archived segments too
-  books      that the events make sense one after another, and that each currency adds up to zero
-  snapshots  that each is whole, of this log, and equal to the books at its position, wallet by wallet
-  ids        that each id leads to the record that took it, and that nothing else is in the index
-  entries    that each change of a balance is in the history with the right balance, and nothing else is
+  log        every checksum, the chain of hashes, every record; the archive too
+  books      that the events make sense in their order, and each currency sums to zero
+  snapshots  that each is whole, of this log, and equal to the books at its position
+  ids        that each id leads to the record that took it, and nothing else is there
+  entries    that each balance after a change is in the history, and nothing else is
 
-Nothing is written, so this may run beside a server. An index that ends before the log does is no fault: the server
-keeps the newest part in memory and makes it again from the log when it starts. It is told as a note.
+Nothing is written, so this may run beside a server. An index that ends before the log does is no fault: the \
+    server keeps the newest part in memory and makes it again from the log when it starts. It is told as a note.
 
 Exit code: 0 all agree; 1 something does not, and is named; 2 could not run.";
 
