@@ -58,3 +58,37 @@ fn check_one_key(runs: &Runs, remainder: u64) {
     assert_eq!(out, expected, "up to {covered}");
     assert_eq!(runs.newest(key, covered).unwrap(), expected.first().copied());
 }
+
+/// Whoever opens the folder to read only, while files come and go, finds whole runs and leaves no trace.
+#[test]
+fn a_folder_can_be_looked_at_while_its_owner_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Runs::open(Arc::new(RealDisk), folder.path()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (done, dir) = (&done, folder.path());
+        let looking = scope.spawn(move || {
+            let mut looks = 0;
+            while !done.load(Ordering::Acquire) || looks == 0 {
+                let (seen, damage) = Runs::open_read_only(Arc::new(RealDisk), dir).unwrap();
+                assert!(damage.is_empty(), "{damage:?}");
+                for remainder in 0..KEYS {
+                    check_one_key(&seen, remainder);
+                }
+                let mut rows = 0;
+                seen.for_each(1, u64::MAX, |_| rows += 1).unwrap();
+                assert_eq!((rows, rows), (seen.covered_lsn(), seen.row_count()), "each LSN has one row");
+                looks += 1;
+            }
+        });
+        for batch in 0..60 {
+            let lsns = batch * BATCH_LSNS + 1..=(batch + 1) * BATCH_LSNS;
+            let rows = lsns.map(|lsn| row(u128::from(lsn % KEYS), lsn)).collect();
+            runs.add(rows, (batch + 1) * BATCH_LSNS).unwrap();
+            while runs.merge_if_due().unwrap() {}
+        }
+        done.store(true, Ordering::Release);
+        looking.join().unwrap();
+    });
+    runs.verify().unwrap();
+}
