@@ -48,7 +48,7 @@ fn measure(
     let transfers = Load::new(7, WALLETS).batch(rig::BATCH, Pairs::Random);
     for records in GROUP_RECORDS {
         let mut opened = None;
-        let mut best = None;
+        let (mut group_bytes, mut groups, mut took_all) = (0, 0, Duration::ZERO);
         group.throughput(Throughput::Elements(records as u64));
         group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
             bencher.iter_custom(|rounds| {
@@ -63,16 +63,18 @@ fn measure(
                     append(log, &mut builder, &transfers[..records]);
                 }
                 let took = began.elapsed();
-                let round = took.div_f64(rounds as f64);
-                let (_, shortest) = best.unwrap_or((0, Duration::MAX));
-                best = Some((builder.bytes(), round.min(shortest)));
+                group_bytes = builder.bytes();
+                groups += rounds;
+                took_all += took;
                 took
             });
         });
-        if let Some((bytes, took)) = best {
-            let each = bytes as f64 / records as f64;
-            let rate = bytes as f64 / took.as_secs_f64() / 1e6;
-            println!("{name}/{records}: {each:.1} bytes for each transfer, {rate:.1} MB/s in the best sample");
+        if groups > 0 {
+            let each = group_bytes as f64 / records as f64;
+            let rate = group_bytes as f64 * groups as f64 / took_all.as_secs_f64() / 1e6;
+            println!(
+                "{name}/{records}: {each:.1} bytes for each transfer, {rate:.1} MB/s on average, warm-up included"
+            );
         }
     }
     group.finish();
