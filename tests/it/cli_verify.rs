@@ -115,6 +115,8 @@ async fn damage_in_the_log_is_named_with_its_position() {
     for segment in &segments[..segments.len() - 1] {
         flip(segment, 9_000);
         check(&ledger, "log", "the log is damaged", None);
+        let (_, result) = verify(&ledger);
+        assert_eq!(result["is_partial"], true, "what lies behind was not compared: {result}");
         let replay = on("replay", ledger.path(), &[]);
         assert!(replay.code == 1 && replay.err.contains("at byte"), "{replay:?}");
         flip(segment, 9_000);
@@ -219,4 +221,32 @@ async fn an_index_that_lies_is_found_out() {
         fs::rename(&honest, &dir).expect("moved back");
     }
     assert_eq!(verify(&ledger).0, 0);
+}
+
+/// A log that is sound byte by byte, and whose events make no sense: money that nobody had.
+#[test]
+fn events_that_make_no_sense_are_named_with_their_position() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let disk: Arc<dyn wal::disk::Disk> = Arc::new(wal::disk::RealDisk);
+    let options = wal::Options { segment_bytes: 1 << 20, ..wal::Options::default() };
+    let (mut log, _) = wal::Log::open(disk, &dir.path().join("log"), options, &mut |_, _| {}).expect("a new log");
+    let opened = |wallet| florin::ledger::Event::WalletOpened(crate::rig::opening(wallet));
+    let paid = florin::ledger::Event::Transferred(crate::rig::transfer(7, &[(1, -5), (2, 5)]));
+    for (event, time_micros) in [(opened(1), 1), (opened(2), 2), (paid, 3)] {
+        let mut body = Vec::new();
+        florin::engine::record::encode(&event, &mut body);
+        let mut group = wal::GroupBuilder::new();
+        group.push(&body).expect("it fits");
+        log.append(&mut group, time_micros).expect("it is written");
+    }
+    drop(log);
+    let said = on("verify", dir.path(), &["--json"]);
+    let result = verdict(&said);
+    assert_eq!(said.code, 1, "{result}");
+    let finding = &result["findings"][0];
+    assert_eq!((&finding["part"], &finding["lsn"]), (&"books".into(), &3.into()), "{result}");
+    assert_eq!((&result["verified_lsn"], &result["state_hash"]), (&2.into(), &Value::Null), "{result}");
+    let replay = on("replay", dir.path(), &[]);
+    assert!(replay.code == 1 && replay.err.contains("at LSN 3 the books stop making sense"), "{replay:?}");
+    assert_eq!(on("replay", dir.path(), &["--until-lsn", "2"]).code, 0, "before it they do");
 }

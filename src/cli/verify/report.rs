@@ -40,11 +40,14 @@ pub struct Report {
     pub wallets: u64,
     pub open_holds: u64,
     pub sums: BTreeMap<Currency, CurrencySum>,
-    pub state_hash: StateHash,
+    /// Of the books; none where they stopped making sense.
+    pub state_hash: Option<StateHash>,
     pub snapshots: u64,
     pub snapshots_fine: u64,
     pub covered: BTreeMap<Part, Covered>,
     pub findings: Vec<Finding>,
+    /// The log could not be read to its end, so the rest was compared in part only.
+    pub is_partial: bool,
     /// Not wrong, but worth knowing.
     pub notes: Vec<String>,
     pub elapsed: Duration,
@@ -65,11 +68,12 @@ struct ReportJson<'a> {
     wallets: u64,
     open_holds: u64,
     currencies: Vec<CurrencyJson>,
-    state_hash: String,
+    state_hash: Option<String>,
     snapshots: u64,
     snapshots_fine: u64,
     indexes: &'a BTreeMap<Part, Covered>,
     findings: &'a [Finding],
+    is_partial: bool,
     notes: &'a [String],
     seconds: f64,
 }
@@ -122,14 +126,20 @@ impl Report {
             (Part::Entries, index(Part::Entries)),
         ] {
             let wrong = self.findings.iter().any(|finding| finding.part == part);
-            let verdict = if wrong { "WRONG" } else { "fine" };
+            let verdict = match (wrong, self.is_partial) {
+                (true, _) => "WRONG",
+                (false, true) => "partly",
+                (false, false) => "fine",
+            };
             // Writing to a String does not fail, here and below.
             let _ = writeln!(out, "{:<11}{verdict:<7}{what}", part.name());
         }
         for note in &self.notes {
             let _ = writeln!(out, "note: {note}");
         }
-        let _ = writeln!(out, "state hash {}", self.state_hash);
+        if let Some(hash) = self.state_hash {
+            let _ = writeln!(out, "state hash {hash}");
+        }
         for finding in &self.findings {
             let at = finding.lsn.map_or_else(String::new, |lsn| format!(" at position {}", grouped(lsn)));
             let _ = writeln!(out, "\n{}{at}: {}\n  {}", finding.part.name(), finding.what, finding.advice);
@@ -155,11 +165,12 @@ impl Report {
             wallets: self.wallets,
             open_holds: self.open_holds,
             currencies: currencies.collect(),
-            state_hash: self.state_hash.to_string(),
+            state_hash: self.state_hash.map(|hash| hash.to_string()),
             snapshots: self.snapshots,
             snapshots_fine: self.snapshots_fine,
             indexes: &self.covered,
             findings: &self.findings,
+            is_partial: self.is_partial,
             notes: &self.notes,
             seconds: self.elapsed.as_secs_f64(),
         };
