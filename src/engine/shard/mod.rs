@@ -146,12 +146,22 @@ struct Lanes<'a> {
     now_micros: u64,
     shards: Vec<Vec<Conversation>>,
     journal: Vec<Conversation>,
+    /// How many conversations came in: room for all of them is made at once in a lane that gets one.
+    expected: usize,
 }
 
 impl<'a> Lanes<'a> {
-    fn new(batch: &'a Arc<Batch>, now_micros: u64, placement: Placement) -> Lanes<'a> {
+    fn new(batch: &'a Arc<Batch>, now_micros: u64, placement: Placement, expected: usize) -> Lanes<'a> {
         let shards = (0..placement.shards()).map(|_| Vec::new()).collect();
-        Lanes { batch, now_micros, shards, journal: Vec::new() }
+        Lanes { batch, now_micros, shards, journal: Vec::new(), expected }
+    }
+
+    fn push_to_shard(&mut self, shard: usize, conversation: Conversation) {
+        push(&mut self.shards[shard], conversation, self.expected);
+    }
+
+    fn push_to_journal(&mut self, conversation: Conversation) {
+        push(&mut self.journal, conversation, self.expected);
     }
 
     fn send(self, out: &mut Outbox) {
@@ -166,4 +176,11 @@ impl<'a> Lanes<'a> {
             out.journal.push(JournalBatch { batch: Arc::clone(self.batch), conversations: self.journal });
         }
     }
+}
+
+fn push(lane: &mut Vec<Conversation>, conversation: Conversation, expected: usize) {
+    if lane.is_empty() {
+        lane.reserve_exact(expected);
+    }
+    lane.push(conversation);
 }

@@ -27,7 +27,7 @@ impl Shard {
         now_micros: u64,
         out: &mut Outbox,
     ) {
-        let mut lanes = Lanes::new(batch, now_micros, self.placement);
+        let mut lanes = Lanes::new(batch, now_micros, self.placement, conversations.len());
         for conversation in conversations {
             self.advance(conversation, false, &mut lanes, out);
         }
@@ -46,7 +46,7 @@ impl Shard {
         while let Some(stop) = conversation.stop(conversation.at) {
             let home = self.placement.shard_of(stop.wallet);
             if home != self.index {
-                lanes.shards[home].push(conversation);
+                lanes.push_to_shard(home, conversation);
                 return false;
             }
             match self.visit(&mut conversation, stop, is_mail, lanes.now_micros) {
@@ -81,7 +81,7 @@ impl Shard {
             }
             is_mail = false;
         }
-        lanes.journal.push(conversation);
+        lanes.push_to_journal(conversation);
         false
     }
 
@@ -89,7 +89,7 @@ impl Shard {
     pub(super) fn take_mail(&mut self, slot: u32, out: &mut Outbox) {
         while let Some(letter) = self.mailboxes.next(slot) {
             let Letter { batch, conversation, now_micros } = letter;
-            let mut lanes = Lanes::new(&batch, now_micros, self.placement);
+            let mut lanes = Lanes::new(&batch, now_micros, self.placement, 1);
             let waits_again = self.advance(conversation, true, &mut lanes, out);
             lanes.send(out);
             if waits_again {
