@@ -10,6 +10,7 @@ mod http_bulk;
 mod http_money;
 mod http_openapi;
 mod http_server;
+mod http_tls;
 mod http_wrong_input;
 mod recovery;
 mod rig;
