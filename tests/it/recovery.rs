@@ -139,7 +139,7 @@ async fn a_log_that_lost_its_end_is_not_gone_on_with() {
 /// Where the last frame of a segment begins, by its magic at a multiple of 512.
 fn last_frame(path: &Path) -> Option<usize> {
     let bytes = fs::read(path).expect("readable");
-    (512..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"FRM1")).next_back()
+    (512..bytes.len()).step_by(512).rfind(|at| bytes[*at..].starts_with(b"FRM1"))
 }
 
 #[tokio::test]
