@@ -8,7 +8,7 @@ use super::answer::{Answer, JSON, NDJSON};
 use super::bulk_binary;
 use super::call::{Call, Purpose, key_id, media_type};
 use super::problem::{Code, Problem};
-use super::wire::{BulkItem, BulkOutcome, Id, Raw, read};
+use super::wire::{BulkItem, BulkOutcome, Id, Raw, read_item, read_list};
 use crate::config::BULK_ITEMS_MAX;
 use crate::engine::{AtomicRefusal, Outcome, Receipt};
 use crate::ledger::{Transfer, TransferId};
@@ -102,7 +102,7 @@ fn is_atomic(text: Option<&str>) -> Result<bool, Problem> {
 
 /// Malformed JSON spoils the whole; an item that is JSON and no transfer spoils itself only.
 fn array_items(body: &[u8], key: Option<&str>) -> Result<Vec<Item>, Problem> {
-    let texts: Vec<&RawValue> = read(body)?;
+    let texts: Vec<&RawValue> = read_list::<_, BULK_ITEMS_MAX>(body)?;
     if texts.len() > BULK_ITEMS_MAX {
         return Err(too_many());
     }
@@ -123,7 +123,7 @@ fn line_items(body: &[u8], key: Option<&str>) -> Result<Vec<Item>, Problem> {
 }
 
 fn json_item(text: &[u8], key: Option<&str>, index: usize) -> Item {
-    let item: BulkItem<'_> = match read(text) {
+    let item: BulkItem<'_> = match read_item(text) {
         Ok(item) => item,
         Err(problem) => return Item::Wrong(None, problem),
     };

@@ -34,6 +34,30 @@ const MALFORMED: &[Case] = &[
     // Wrong types and unknown, missing or doubled fields.
     case(TRANSFER, "[]", 400, "INVALID_REQUEST"),
     case(TRANSFER, "null", 400, "INVALID_REQUEST"),
+    case(TRANSFER, "7", 400, "INVALID_REQUEST"),
+    case(TRANSFER, "-7", 400, "INVALID_REQUEST"),
+    case(TRANSFER, "7.5", 400, "INVALID_REQUEST"),
+    case(TRANSFER, "true", 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#""{ann}""#, 400, "INVALID_REQUEST"),
+    // A list of an object's values in their order is no object, on the outside and inside.
+    case(TRANSFER, r#"["{ann}","{bob}",{M},null,null]"#, 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#"{"from":"{ann}","to":"{bob}","amount":["1.00","INR"]}"#, 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#"{"legs":[["{ann}",{M:-1}],["{bob}",{M:1}]]}"#, 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#"{"legs":[{"wallet":"{ann}","amount":["-1","INR"]}]}"#, 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#"{"legs":"{ann}"}"#, 400, "INVALID_REQUEST"),
+    case(TRANSFER, r#"{"legs":[null]}"#, 400, "INVALID_REQUEST"),
+    case("POST /v1/deposits", r#"["{ann}",{M},null,null]"#, 400, "INVALID_REQUEST"),
+    case("POST /v1/withdrawals", r#"["{ann}",{M},null,null]"#, 400, "INVALID_REQUEST"),
+    case("POST /v1/holds", r#"["{ann}","{bob}",{M},null,null]"#, 400, "INVALID_REQUEST"),
+    case("POST /v1/holds/{hold}/capture", r#"[{M},true]"#, 400, "INVALID_REQUEST"),
+    case("POST /v1/holds/{hold}/capture", "[]", 400, "INVALID_REQUEST"),
+    case("POST /v1/wallets", r#"[null,"{owner}","INR",null,null,null,null,null]"#, 400, "INVALID_REQUEST"),
+    case(
+        "POST /v1/transfers/bulk?atomic=true",
+        r#"[["{unknown}","{ann}","{bob}",{M},null,null]]"#,
+        400,
+        "INVALID_REQUEST",
+    ),
     case(TRANSFER, "{}", 400, "INVALID_REQUEST"),
     case(TRANSFER, r#"{"from":"{ann}","to":"{bob}"}"#, 400, "INVALID_REQUEST"),
     case(TRANSFER, r#"{"from":7,"to":"{bob}","amount":{M}}"#, 400, "INVALID_REQUEST"),
@@ -180,6 +204,7 @@ const MALFORMED: &[Case] = &[
     // Bulk as a whole.
     case("POST /v1/transfers/bulk", "", 400, "INVALID_JSON"),
     case("POST /v1/transfers/bulk", "{}", 400, "INVALID_REQUEST"),
+    case("POST /v1/transfers/bulk", r#""[]""#, 400, "INVALID_REQUEST"),
     case("POST /v1/transfers/bulk", "[{},]", 400, "INVALID_JSON"),
     case("POST /v1/transfers/bulk?atomic=maybe", "[]", 400, "INVALID_REQUEST"),
     case("POST /v1/transfers/bulk?atomic=true", r#"[{"from":1}]"#, 400, "INVALID_REQUEST"),
@@ -204,6 +229,20 @@ const REFUSED: &[Case] = &[
     case("POST /v1/holds", r#"{"wallet":"{ann}","to":"{bob}","amount":{M:100.01}}"#, 422, "INSUFFICIENT_FUNDS"),
     case("POST /v1/holds", r#"{"wallet":"{ann}","to":"{closed}","amount":{M}}"#, 422, "WALLET_CLOSED"),
     case("POST /v1/holds/{unknown}/capture", "", 404, "HOLD_NOT_FOUND"),
+];
+
+/// What the parsers beneath say to programmers; clients are told in the API's own words.
+const PROGRAMMERS_WORDS: [&str; 10] = [
+    "struct",
+    "sequence",
+    "elements",
+    "invalid type",
+    "invalid value",
+    "invalid length",
+    "expected value",
+    "EOF",
+    "trailing",
+    "Error",
 ];
 
 struct World {
@@ -249,6 +288,10 @@ impl World {
         let problem = reply.json();
         assert_eq!(reply.header("content-type"), Some("application/problem+json"));
         assert_eq!(problem["status"], case.status);
+        let detail = problem["detail"].as_str().unwrap();
+        for word in PROGRAMMERS_WORDS {
+            assert!(!detail.contains(word), "{body}: {detail}");
+        }
         assert_eq!(problem["request_id"].as_str(), reply.header("x-request-id"));
     }
 }

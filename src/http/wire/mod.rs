@@ -2,6 +2,7 @@
 //! so that nothing behind the door sees text. No handler and no engine call here.
 
 mod hold;
+mod json;
 mod money;
 mod page;
 mod raw;
@@ -11,9 +12,10 @@ mod transfer;
 mod wallet;
 
 pub use hold::{CaptureRequest, HoldAnswer, HoldRequest};
+pub use json::{read, read_item, read_list};
 pub use money::{Money, RawMoney, limit};
 pub use page::{EntryAnswer, Page, cursor_text, parse_cursor};
-pub use raw::{Raw, read};
+pub use raw::Raw;
 pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
 pub use summary::{CurrencyAnswer, SnapshotAnswer, SummaryAnswer};
 pub use transfer::{

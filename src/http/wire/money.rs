@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
@@ -226,6 +226,15 @@ impl<'de> Visitor<'de> for MoneyVisitor {
 
     fn visit_f64<E>(self, _: f64) -> Result<RawMoney<'de>, E> {
         Ok(RawMoney::Other("a number"))
+    }
+
+    fn visit_unit<E>(self) -> Result<RawMoney<'de>, E> {
+        Ok(RawMoney::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawMoney<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(RawMoney::Other("a list"))
     }
 }
 

@@ -20,14 +20,6 @@ pub enum Raw<'a> {
     Other(&'static str),
 }
 
-/// Reads a JSON body. Text that is not JSON and JSON that does not fit are two problems.
-pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let code = if error.is_data() { Code::InvalidRequest } else { Code::InvalidJson };
-        Problem::new(code, error.to_string())
-    })
-}
-
 impl Raw<'_> {
     pub fn text(&self, field: &str) -> Result<&str, Problem> {
         match self {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::json;
 use super::money::{Money, RawMoney};
 use super::raw::{Raw, required};
 use super::scalar::{Id, Time};
@@ -24,7 +25,7 @@ pub struct TransferRequest<'a> {
     #[serde(borrow)]
     amount: Option<RawMoney<'a>>,
     /// 2 to 16, of one currency, adding up to zero. A negative amount pays.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "json::objects")]
     legs: Option<Vec<LegRequest<'a>>>,
     /// Up to 140 characters.
     #[serde(borrow)]
@@ -49,7 +50,7 @@ pub struct BulkItem<'a> {
     to: Option<Raw<'a>>,
     #[serde(borrow)]
     amount: Option<RawMoney<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "json::objects")]
     legs: Option<Vec<LegRequest<'a>>>,
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
