@@ -3,6 +3,8 @@
 //! `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj "/CN=florin test"
 //! -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem`
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +16,11 @@ use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
-use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
 use crate::http_api::Api;
@@ -131,7 +133,7 @@ fn files_that_are_no_certificate_are_told_by_name() {
         "127.0.0.1:0".parse().unwrap(),
         ServerConfig { tls, ..ServerConfig::default() },
     ));
-    let error = refused.err().expect("there is no certificate in it");
+    let error = refused.expect_err("there is no certificate in it");
     let source = std::error::Error::source(&error).expect("it says which file");
     assert!(source.to_string().contains("key.pem"), "{source}");
 }
