@@ -104,7 +104,11 @@ impl Shard {
             ShardMessage::Undo(undos) => undos.into_iter().for_each(|undo| self.undo(undo, out)),
             ShardMessage::Settle(group) => self.settle(&group, out),
             ShardMessage::Mark { lsn, cut } => {
-                out.indexer.push(IndexerMessage::Entries { lsn, rows: self.entries.mark(lsn) });
+                // A cut may be asked for where a mark has been set already. A second part of that mark would be
+                // taken for the part of a shard that has not sent its own yet.
+                if lsn > self.entries.marked_lsn() {
+                    out.indexer.push(IndexerMessage::Entries { lsn, rows: self.entries.mark(lsn) });
+                }
                 if let Some(sink) = cut {
                     let holds = self.holds.all().cloned().collect();
                     self.copying = Some(Copying::begin(sink, &self.wallets, holds));
