@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::ledger::{Event, Leg, TransferId, TransferKind, WalletId};
 
 use super::conversation::Failure;
+use super::desk::storage;
 use super::life::Engine;
-use super::lookup::{Found, blocking, storage};
+use super::lookup::{Found, blocking};
 use super::messages::ShardMessage;
 use super::runs::Row;
 
@@ -82,7 +83,7 @@ impl Engine {
             None => 1,
             Some(At::Lsn(lsn)) => lsn,
             Some(At::TimeMicros(time)) => {
-                self.inner.reader.first_lsn_at_or_after(time).map_err(storage)?.unwrap_or(u64::MAX)
+                self.inner.desk.reader.first_lsn_at_or_after(time).map_err(storage)?.unwrap_or(u64::MAX)
             }
         };
         let mut page = EntriesPage { entries: Vec::new(), next_before_lsn: None };
@@ -127,8 +128,10 @@ impl Engine {
     /// The last durable position not after a moment.
     fn lsn_at(&self, at: At) -> Result<u64, Failure> {
         match at {
-            At::Lsn(lsn) => Ok(lsn.min(self.inner.reader.durable_lsn())),
-            At::TimeMicros(time) => Ok(self.inner.reader.last_lsn_at_or_before(time).map_err(storage)?.unwrap_or(0)),
+            At::Lsn(lsn) => Ok(lsn.min(self.inner.desk.reader.durable_lsn())),
+            At::TimeMicros(time) => {
+                Ok(self.inner.desk.reader.last_lsn_at_or_before(time).map_err(storage)?.unwrap_or(0))
+            }
         }
     }
 
@@ -159,7 +162,7 @@ impl Engine {
     }
 
     fn entry_of(&self, wallet: WalletId, row: Row) -> Result<EntryView, Failure> {
-        let found = self.event_now(row.lsn)?;
+        let found = self.inner.desk.event(row.lsn)?;
         let entry = found.and_then(|found| entry_view(found, wallet, row.value));
         entry.ok_or_else(|| storage(format!("record {} has no entry of wallet {wallet}", row.lsn)))
     }

@@ -2,7 +2,7 @@
 //! the journal and the indexer, and messages go between them. No rule of the ledger is in here.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,32 +17,10 @@ use super::indexer::{Indexer, Indexes};
 use super::journal::{Journal, JournalOutput};
 use super::messages::{IndexerMessage, JournalMessage, ReadOnly, ShardMessage};
 use super::shard::{Outbox, Shard};
+use super::status::Status;
 
 /// How often the shards look for holds that have expired.
 const TICK: Duration = Duration::from_secs(1);
-
-/// What everybody may look at.
-#[derive(Debug, Default)]
-pub struct Status {
-    pub in_flight: Arc<AtomicUsize>,
-    pub last_lsn: AtomicU64,
-    pub groups: AtomicU64,
-    pub is_stopping: AtomicBool,
-    read_only: OnceLock<String>,
-}
-
-impl Status {
-    pub fn read_only(&self) -> Option<&str> {
-        self.read_only.get().map(String::as_str)
-    }
-
-    /// From now on nothing is acknowledged any more. Only a restart ends this.
-    pub fn set_read_only(&self, why: String) {
-        error!(why, "the ledger is read-only from now on; start the server again when the cause is mended");
-        // Only the first cause counts; what comes later follows from it.
-        drop(self.read_only.set(why));
-    }
-}
 
 /// The ways between the parts.
 #[derive(Debug)]

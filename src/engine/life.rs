@@ -12,14 +12,15 @@ use wal::disk::{Disk, RealDisk};
 
 use crate::ledger::WalletId;
 
-use super::claims::Claims;
 use super::config::EngineConfig;
-use super::host::{self, ShardActor, Status, Supervisor, Wires};
+use super::desk::Desk;
+use super::host::{self, ShardActor, Supervisor, Wires};
 use super::indexer::Indexes;
 use super::messages::{IndexerMessage, JournalMessage};
 use super::placement::Placement;
 use super::recovery::{Progress, Report, StartError, recover};
 use super::snapshotter::{Camera, Snapshotter, SnapshotterMessage};
+use super::status::Status;
 
 /// How long a stop waits for what is under way.
 const STOP_SECONDS_MAX: u64 = 30;
@@ -32,9 +33,7 @@ pub struct Engine {
 
 pub(super) struct Inner {
     pub config: EngineConfig,
-    pub placement: Placement,
-    pub claims: Arc<Claims>,
-    pub reader: wal::Reader,
+    pub desk: Desk,
     pub indexes: Indexes,
     pub wires: Arc<Wires>,
     pub status: Arc<Status>,
@@ -114,10 +113,14 @@ impl Engine {
         let (snapshotter, _) = Actor::spawn(None, Snapshotter, arguments).await.map_err(actors)?;
         Ok(Engine {
             inner: Arc::new(Inner {
-                placement: Placement::new(config.shards),
+                desk: Desk {
+                    claims: recovered.claims,
+                    reader: recovered.reader,
+                    placement: Placement::new(config.shards),
+                    status: Arc::clone(&status),
+                    in_flight_max: config.in_flight_max,
+                },
                 config,
-                claims: recovered.claims,
-                reader: recovered.reader,
                 indexes: recovered.indexes,
                 wires,
                 status,
@@ -143,7 +146,7 @@ impl Engine {
             in_flight: inner.status.in_flight.load(Ordering::Relaxed),
             in_flight_max: inner.config.in_flight_max,
             groups: inner.status.groups.load(Ordering::Relaxed),
-            recent_ids: inner.claims.recent_count(),
+            recent_ids: inner.desk.claims.recent_count(),
             indexed_lsn: inner.indexes.durable_lsn(),
             shards: inner.config.shards,
         }

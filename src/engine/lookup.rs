@@ -10,10 +10,10 @@ use crate::ledger::{
 };
 
 use super::conversation::Failure;
+use super::desk::storage;
 use super::face::Outcome;
 use super::life::Engine;
 use super::messages::{ShardMessage, WalletRead};
-use super::record;
 use super::snapshot::SnapshotError;
 use super::snapshotter::{SnapshotSummary, SnapshotterMessage};
 
@@ -82,10 +82,10 @@ impl Engine {
     ) -> Result<Vec<(u64, WalletView)>, Failure> {
         let engine = self.clone();
         let openings = blocking(move || {
-            let lsns = engine.inner.claims.openings_of(owner, after_lsn, limit).map_err(storage)?;
+            let lsns = engine.inner.desk.claims.openings_of(owner, after_lsn, limit).map_err(storage)?;
             let mut openings = Vec::with_capacity(lsns.len());
             for lsn in lsns {
-                if let Some(Found { event: Event::WalletOpened(opening), .. }) = engine.event_now(lsn)? {
+                if let Some(Found { event: Event::WalletOpened(opening), .. }) = engine.inner.desk.event(lsn)? {
                     openings.push((lsn, opening.wallet));
                 }
             }
@@ -104,21 +104,17 @@ impl Engine {
     /// The event that took this id: a transfer, hold, capture, refusal, or the opening of a wallet.
     pub async fn find(&self, id: u128) -> Result<Option<Found>, Failure> {
         let engine = self.clone();
-        blocking(move || match engine.inner.claims.find(id).map_err(storage)? {
-            Some(lsn) => engine.event_now(lsn),
-            None => Ok(None),
-        })
-        .await
+        blocking(move || engine.inner.desk.find(id)).await
     }
 
     pub async fn event(&self, lsn: u64) -> Result<Option<Found>, Failure> {
         let engine = self.clone();
-        blocking(move || engine.event_now(lsn)).await
+        blocking(move || engine.inner.desk.event(lsn)).await
     }
 
     pub async fn hold(&self, hold: HoldId) -> Result<Option<HoldView>, Failure> {
         let engine = self.clone();
-        blocking(move || engine.hold_now(hold)).await
+        blocking(move || engine.inner.desk.hold(hold)).await
     }
 
     /// The system wallet of a currency, opened if it is not there yet.
@@ -171,52 +167,19 @@ impl Engine {
         summary.await.map_err(|_| Failure::Stopping)?.map_err(snapshot_failure)
     }
 
-    pub(super) fn event_now(&self, lsn: u64) -> Result<Option<Found>, Failure> {
-        let Some(found) = self.inner.reader.read(lsn).map_err(storage)? else { return Ok(None) };
-        let event = record::decode(&found.bytes).map_err(storage)?;
-        Ok(Some(Found { lsn, time_micros: found.time_micros, event }))
-    }
-
     pub(super) async fn ask_shard<T>(
         &self,
         wallet: WalletId,
         message: impl FnOnce(oneshot::Sender<T>) -> ShardMessage,
     ) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.inner.wires.to_shard(self.inner.placement.shard_of(wallet), message(reply));
+        self.inner.wires.to_shard(self.inner.desk.placement.shard_of(wallet), message(reply));
         answer.await.map_err(|_| Failure::Stopping)
-    }
-
-    fn hold_now(&self, hold: HoldId) -> Result<Option<HoldView>, Failure> {
-        let Some(lsn) = self.inner.claims.find(hold.0).map_err(storage)? else { return Ok(None) };
-        let Some(Found { time_micros, event: Event::HoldAuthorized(authorization), .. }) = self.event_now(lsn)? else {
-            return Ok(None);
-        };
-        let mut view = HoldView { authorization, captured: 0, end: None, authorized_at_micros: time_micros, lsn };
-        let total = view.authorization.amount.minor();
-        for lsn in self.inner.claims.records_of_hold(hold).map_err(storage)? {
-            match self.event_now(lsn)?.map(|found| found.event) {
-                Some(Event::HoldCaptured(capture)) => {
-                    view.captured += capture.amount.minor();
-                    if view.captured + capture.released == total {
-                        view.end = Some(HoldEnd::Captured);
-                    }
-                }
-                Some(Event::HoldReleased { end, .. }) => view.end = Some(end),
-                _ => continue,
-            }
-            view.lsn = lsn;
-        }
-        Ok(Some(view))
     }
 
     fn ask_snapshotter(&self, message: SnapshotterMessage) -> Result<(), Failure> {
         self.inner.snapshotter.send_message(message).map_err(|_| Failure::Stopping)
     }
-}
-
-pub(super) fn storage(error: impl std::fmt::Display) -> Failure {
-    Failure::Storage(error.to_string())
 }
 
 /// Reads of the log and the index may wait for the disk, so they keep no worker of the runtime waiting.

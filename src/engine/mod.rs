@@ -5,6 +5,7 @@ pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod conversation;
+pub mod desk;
 mod face;
 mod history;
 pub mod host;
@@ -21,6 +22,7 @@ pub mod shard;
 pub mod snapshot;
 pub mod snapshot_rows;
 pub mod snapshotter;
+pub mod status;
 
 pub use config::EngineConfig;
 pub use conversation::Failure;
