@@ -12,6 +12,10 @@ pub struct EngineConfig {
     pub shards: usize,
     /// Bytes of one segment of the log.
     pub segment_bytes: u64,
+    /// Segments are made ahead of need by a thread; the simulator, which has none, makes them inline.
+    pub prepare_ahead: bool,
+    /// What a new log is called; random if not given. The simulator needs the same name each time.
+    pub log_identity: Option<wal::Identity>,
     /// Conversations under way at most; what comes on top is refused as overload.
     pub in_flight_max: usize,
     /// Ids and entries that are collected in memory before they go to the index on disk.
@@ -31,6 +35,8 @@ impl EngineConfig {
             data_dir: data_dir.into(),
             shards: cores.min(SHARDS_MAX),
             segment_bytes: wal::SEGMENT_BYTES_DEFAULT,
+            prepare_ahead: true,
+            log_identity: None,
             in_flight_max: 262_144,
             recent_rows_max: 1 << 20,
             snapshot_period: Some(Duration::from_secs(300)),

@@ -85,7 +85,8 @@ pub fn recover(
     let options = wal::Options {
         segment_bytes: config.segment_bytes,
         archive_dir: Some(config.archive_dir()),
-        ..wal::Options::default()
+        prepare_ahead: config.prepare_ahead,
+        identity: config.log_identity,
     };
     let (log, found) = Log::open(Arc::clone(disk), &config.log_dir(), options, &mut |done_bytes, total_bytes| {
         progress(Progress::CheckingLog { done_bytes, total_bytes });

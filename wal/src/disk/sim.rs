@@ -83,6 +83,18 @@ impl SimDisk {
         self.state().capacity_bytes = bytes;
     }
 
+    /// Takes back every fault that has not happened yet. False: the disk is dead, and stays so until `crash` or `kill`.
+    pub fn disarm(&self) -> bool {
+        let mut state = self.state();
+        state.faults = SimFaults::default();
+        state.requested.clear();
+        state.capacity_bytes = None;
+        if state.dead_from.is_some_and(|from| state.operations < from) {
+            state.dead_from = None;
+        }
+        state.dead_from.is_none()
+    }
+
     /// Makes `dir` another file system: nothing is renamed into it or out of it, as `CrossesDevices` says.
     pub fn mount(&self, dir: &Path) {
         self.state().mounts.insert(dir.to_owned());

@@ -1,0 +1,319 @@
+//! Clients: each has one request under way, remembers what it was told, and repeats old requests, above all those whose
+//! answer it never heard.
+
+use florin::engine::conversation::Answer;
+use florin::engine::desk::{Begun, BegunAll, BegunEach, first_outcome};
+use florin::engine::messages::{ShardMessage, WalletRead};
+use florin::engine::{AtomicRefusal, CaptureRequest, Failure, Outcome, Receipt};
+use florin::ledger::fingerprint::Fingerprint;
+use florin::ledger::{
+    Amount, Authorization, Currency, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId, Status, Transfer, TransferId,
+    TransferKind, WalletId,
+};
+use rand::RngExt;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::life::Life;
+use super::oracle::Oracle;
+use super::world::World;
+
+pub const CLIENTS: usize = 6;
+/// Wallets that clients use; number 0 is a system wallet.
+pub const WALLETS: u128 = 7;
+
+/// A request that a client may send, and send again.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Open(Opening),
+    Transfer(Transfer),
+    Each(Vec<Transfer>),
+    All(Vec<Transfer>),
+    Authorize(Authorization),
+    Capture(CaptureRequest),
+    Void(HoldId),
+    Status(WalletId, Status),
+}
+
+#[derive(Default)]
+pub struct Clients {
+    waiting: [Option<Waiting>; CLIENTS],
+    asked: Vec<Ask>,
+    holds: Vec<HoldId>,
+    next_id: u128,
+}
+
+type Answers = oneshot::Receiver<Vec<Answer>>;
+
+enum Waiting {
+    One(Ask, Answers),
+    Each(Vec<Transfer>, BegunEach, Answers),
+    All(Vec<Transfer>, usize, Answers),
+    Wallet(WalletId, u64, oneshot::Receiver<Option<WalletRead>>),
+}
+
+impl Clients {
+    pub fn is_idle(&self, client: usize) -> bool {
+        self.waiting[client].is_none()
+    }
+
+    pub fn are_waiting(&self) -> bool {
+        self.waiting.iter().any(Option::is_some)
+    }
+
+    /// The server is gone: what was under way is never heard of.
+    pub fn forget_pending(&mut self) {
+        self.waiting = Default::default();
+    }
+
+    pub fn poll(&mut self, client: usize, life: &Life, world: &mut World) {
+        self.waiting[client] = match self.waiting[client].take() {
+            Some(Waiting::One(ask, mut answers)) => match answers.try_recv() {
+                Ok(answers) => {
+                    told(&ask, first_outcome(&answers), world);
+                    None
+                }
+                Err(TryRecvError::Closed) => None,
+                Err(_) => Some(Waiting::One(ask, answers)),
+            },
+            Some(Waiting::Each(transfers, begun, mut answers)) => match answers.try_recv() {
+                Ok(answers) => {
+                    told_each(&transfers, begun.finish(answers), world);
+                    None
+                }
+                Err(TryRecvError::Closed) => None,
+                Err(_) => Some(Waiting::Each(transfers, begun, answers)),
+            },
+            Some(Waiting::All(transfers, count, mut answers)) => match answers.try_recv() {
+                Ok(answers) => {
+                    told_all(&transfers, BegunAll::finish_asked(count, &answers), world);
+                    None
+                }
+                Err(TryRecvError::Closed) => None,
+                Err(_) => Some(Waiting::All(transfers, count, answers)),
+            },
+            Some(Waiting::Wallet(wallet, floor, mut reply)) => match reply.try_recv() {
+                Ok(read) => {
+                    world.figures.reads += 1;
+                    world.oracle.check_read(&life.desk.reader, wallet, floor, read);
+                    None
+                }
+                Err(TryRecvError::Closed) => None,
+                Err(_) => Some(Waiting::Wallet(wallet, floor, reply)),
+            },
+            None => None,
+        };
+    }
+
+    pub fn ask(&mut self, client: usize, life: &mut Life, world: &mut World) {
+        if world.rng.random_bool(0.1) {
+            return self.read(client, life, world);
+        }
+        let is_repeat = !self.asked.is_empty() && world.rng.random_bool(0.2);
+        let ask = if is_repeat {
+            world.figures.repeats += 1;
+            self.asked[world.rng.random_range(0..self.asked.len())].clone()
+        } else {
+            let ask = self.new_ask(world);
+            self.asked.push(ask.clone());
+            ask
+        };
+        world.figures.requests += 1;
+        world.say(|| format!("client {client} asks {ask:?}"));
+        let now = world.clock_micros;
+        let desk = &life.desk;
+        let begun = match ask.clone() {
+            Ask::Open(opening) => desk.open_wallet(opening, now),
+            Ask::Transfer(transfer) => desk.transfer(transfer, now),
+            Ask::Authorize(authorization) => desk.authorize(authorization, now),
+            Ask::Capture(request) => desk.capture(request, now),
+            Ask::Void(hold) => desk.void(hold, now),
+            Ask::Status(wallet, status) => desk.set_status(wallet, status, now),
+            Ask::Each(transfers) => {
+                let mut begun = desk.transfer_each(transfers.clone(), now);
+                match begun.asked.take() {
+                    Some(asked) => {
+                        life.send_from_client(client, asked.messages);
+                        self.waiting[client] = Some(Waiting::Each(transfers, begun, asked.answers));
+                    }
+                    None => told_each(&transfers, begun.finish(Vec::new()), world),
+                }
+                return;
+            }
+            Ask::All(transfers) => {
+                match desk.transfer_all(transfers.clone(), now) {
+                    BegunAll::Asked { asked, count } => {
+                        life.send_from_client(client, asked.messages);
+                        self.waiting[client] = Some(Waiting::All(transfers, count, asked.answers));
+                    }
+                    BegunAll::Answered(answer) => told_all(&transfers, answer, world),
+                }
+                return;
+            }
+        };
+        match begun {
+            Begun::Asked(asked) => {
+                life.send_from_client(client, asked.messages);
+                self.waiting[client] = Some(Waiting::One(ask, asked.answers));
+            }
+            Begun::Answered(outcome) => told(&ask, outcome, world),
+        }
+    }
+
+    fn read(&mut self, client: usize, life: &mut Life, world: &mut World) {
+        let wallet = WalletId(world.rng.random_range(0..WALLETS));
+        let (reply, read) = oneshot::channel();
+        let shard = life.desk.placement.shard_of(wallet);
+        life.ask_shard(client, shard, ShardMessage::ReadWallet { wallet, reply });
+        self.waiting[client] = Some(Waiting::Wallet(wallet, world.oracle.acknowledged_lsn(), read));
+    }
+
+    fn new_ask(&mut self, world: &mut World) -> Ask {
+        self.next_id += 1;
+        let id = (1 << 64) + (self.next_id << 8);
+        let rng = &mut world.rng;
+        match rng.random_range(0..100) {
+            0..8 => Ask::Open(opening(rng.random_range(0..WALLETS))),
+            8..48 => Ask::Transfer(random_transfer(world, id)),
+            48..56 => Ask::Each((0..6).map(|n| random_transfer(world, id + n)).collect()),
+            56..66 => Ask::All((0..4).map(|n| random_transfer(world, id + n)).collect()),
+            66..78 => {
+                let (payer, payee) = two_wallets(world);
+                let minor = world.rng.random_range(1..150);
+                self.holds.push(HoldId(id));
+                Ask::Authorize(Authorization {
+                    hold: HoldId(id),
+                    fingerprint: Fingerprint::of_hold((payer, payee), minor, currency(), 60, None),
+                    payer,
+                    payee,
+                    currency: currency(),
+                    amount: amount(minor),
+                    expires_at_micros: world.clock_micros + world.rng.random_range(0..3_000_000),
+                    reference: None,
+                })
+            }
+            78..88 if !self.holds.is_empty() => Ask::Capture(CaptureRequest {
+                id: TransferId(id),
+                hold: self.holds[rng.random_range(0..self.holds.len())],
+                amount: rng.random_bool(0.7).then(|| amount(rng.random_range(1..100))),
+                is_final: rng.random_bool(0.3),
+            }),
+            88..92 if !self.holds.is_empty() => Ask::Void(self.holds[rng.random_range(0..self.holds.len())]),
+            92..96 => {
+                let status = [Status::Frozen, Status::Active, Status::Active][rng.random_range(0..3)];
+                Ask::Status(WalletId(rng.random_range(1..WALLETS)), status)
+            }
+            _ => Ask::Transfer(deposit(world, id)),
+        }
+    }
+}
+
+impl Ask {
+    /// Whether a refusal of it is remembered under an id.
+    fn id(&self) -> Option<u128> {
+        match self {
+            Ask::Transfer(transfer) => Some(transfer.id().0),
+            Ask::Authorize(authorization) => Some(authorization.hold.0),
+            Ask::Capture(request) => Some(request.id.0),
+            Ask::Open(_) | Ask::Each(_) | Ask::All(_) | Ask::Void(_) | Ask::Status(..) => None,
+        }
+    }
+}
+
+fn told(ask: &Ask, outcome: Outcome, world: &mut World) {
+    world.say(|| format!("told {outcome:?} about {:?}", ask.id()));
+    match (ask.id(), outcome) {
+        (Some(id), outcome) => note(id, outcome, world),
+        (None, Outcome::Accepted(receipt)) => world.oracle.acknowledged(receipt.lsn),
+        (None, Outcome::Refused(_) | Outcome::Failed(_)) => {}
+    }
+}
+
+fn told_each(transfers: &[Transfer], outcomes: Vec<Outcome>, world: &mut World) {
+    assert_eq!(transfers.len(), outcomes.len());
+    transfers.iter().zip(outcomes).for_each(|(transfer, outcome)| note(transfer.id().0, outcome, world));
+}
+
+fn told_all(transfers: &[Transfer], answer: Result<Vec<Receipt>, AtomicRefusal>, world: &mut World) {
+    match answer {
+        Ok(receipts) => {
+            assert_eq!(transfers.len(), receipts.len());
+            for (transfer, receipt) in transfers.iter().zip(receipts) {
+                note(transfer.id().0, Outcome::Accepted(receipt), world);
+            }
+        }
+        Err(AtomicRefusal { index, outcome }) => note(transfers[index].id().0, outcome, world),
+    }
+}
+
+fn note(id: u128, outcome: Outcome, world: &mut World) {
+    let oracle: &mut Oracle = &mut world.oracle;
+    match outcome {
+        Outcome::Accepted(receipt) => {
+            world.figures.accepted += 1;
+            oracle.accepted(id, receipt.lsn);
+        }
+        Outcome::Refused(refusal) => {
+            world.figures.refused += 1;
+            oracle.refused(id, refusal.reject);
+        }
+        Outcome::Failed(Failure::KeyReused) => panic!("the same request under {id:x} is taken for another one"),
+        Outcome::Failed(Failure::TooLarge) => panic!("nothing here is large"),
+        // A read of the log or the index may fail with the disk.
+        Outcome::Failed(_) => {}
+    }
+}
+
+fn currency() -> Currency {
+    Currency::by_code("INR").expect("in the list")
+}
+
+fn amount(minor: i64) -> Amount {
+    Amount::new(minor).expect("above zero")
+}
+
+fn opening(wallet: u128) -> Opening {
+    let is_system = wallet == 0;
+    Opening {
+        wallet: WalletId(wallet),
+        owner: OwnerId(wallet % 3 + 100),
+        currency: currency(),
+        kind: if is_system { Kind::System } else { Kind::Personal },
+        may_send: true,
+        may_receive: wallet != 6,
+        limits: Limits {
+            overdraft_limit: if is_system { None } else { Some(i64::try_from(wallet % 2).expect("small") * 40) },
+            balance_ceiling: (wallet == 5).then_some(300),
+        },
+    }
+}
+
+fn two_wallets(world: &mut World) -> (WalletId, WalletId) {
+    let first = world.rng.random_range(1..WALLETS);
+    let second = (first + world.rng.random_range(0..WALLETS - 2)) % (WALLETS - 1) + 1;
+    (WalletId(first), WalletId(second))
+}
+
+fn transfer(id: u128, kind: TransferKind, legs: &[(WalletId, i64)]) -> Transfer {
+    let legs: Legs = legs.iter().map(|&(wallet, amount)| Leg { wallet, amount }).collect();
+    Transfer::new(TransferId(id), kind, currency(), legs, None).expect("it adds up")
+}
+
+fn deposit(world: &mut World, id: u128) -> Transfer {
+    let minor = world.rng.random_range(1..500);
+    let to = WalletId(world.rng.random_range(1..WALLETS));
+    transfer(id, TransferKind::Deposit, &[(WalletId(0), -minor), (to, minor)])
+}
+
+fn random_transfer(world: &mut World, id: u128) -> Transfer {
+    if world.rng.random_bool(0.3) {
+        return deposit(world, id);
+    }
+    let (from, to) = two_wallets(world);
+    let minor = world.rng.random_range(1..120);
+    if world.rng.random_bool(0.8) {
+        return transfer(id, TransferKind::Transfer, &[(from, -minor), (to, minor)]);
+    }
+    let third = (1..WALLETS).map(WalletId).find(|wallet| *wallet != from && *wallet != to);
+    let third = third.expect("there are more than two");
+    transfer(id, TransferKind::Transfer, &[(from, -minor - 1), (to, minor), (third, 1)])
+}

@@ -1,0 +1,249 @@
+//! The oracle: what clients were told, what readers saw, and the log as it was read back. It compares with the book,
+//! which does its own arithmetic.
+
+use std::collections::{BTreeMap, HashMap};
+
+use florin::engine::desk::Desk;
+use florin::engine::indexer::Indexes;
+use florin::engine::messages::{ShardMessage, WalletRead};
+use florin::engine::record;
+use florin::engine::recovery::Recovered;
+use florin::engine::runs::Row;
+use florin::engine::shard::{Outbox, Shard};
+use florin::ledger::book::Entry;
+use florin::ledger::{Book, Event, Reject, StateHash, WalletId};
+use tokio::sync::oneshot;
+
+#[derive(Default)]
+pub struct Oracle {
+    accepted: HashMap<u128, u64>,
+    refused: HashMap<u128, Reject>,
+    /// The highest position that somebody was told of, by an answer or a read.
+    told_lsn: u64,
+    acknowledged_lsn: u64,
+    /// The log as far as it was read back.
+    log: Log,
+}
+
+/// A log read from the beginning, and everything that follows from it.
+#[derive(Default)]
+struct Log {
+    events: Vec<(u64, Event)>,
+    book: Book,
+    ids: HashMap<u128, u64>,
+    /// Each wallet's posted and held balance after each record that touched it.
+    balances: HashMap<WalletId, Vec<(u64, i64, i64)>>,
+    entries: BTreeMap<WalletId, Vec<(u64, i64)>>,
+}
+
+impl Oracle {
+    pub fn acknowledged_lsn(&self) -> u64 {
+        self.acknowledged_lsn
+    }
+
+    pub fn acknowledged(&mut self, lsn: u64) {
+        self.acknowledged_lsn = self.acknowledged_lsn.max(lsn);
+        self.told_lsn = self.told_lsn.max(lsn);
+    }
+
+    pub fn accepted(&mut self, id: u128, lsn: u64) {
+        self.acknowledged(lsn);
+        assert!(!self.refused.contains_key(&id), "{id:x} was refused before and is accepted now");
+        let first = *self.accepted.entry(id).or_insert(lsn);
+        assert_eq!(first, lsn, "{id:x}: a repeat gets the first answer");
+    }
+
+    pub fn refused(&mut self, id: u128, reject: Reject) {
+        assert!(!self.accepted.contains_key(&id), "{id:x} was accepted before and is refused now");
+        let first = *self.refused.entry(id).or_insert(reject);
+        assert_eq!(first, reject, "{id:x}: a repeat gets the first answer");
+    }
+
+    /// A reader sees everything that was acknowledged before he asked, and nothing that could vanish.
+    pub fn check_read(&mut self, reader: &wal::Reader, wallet: WalletId, floor: u64, read: Option<WalletRead>) {
+        self.log.read_on(reader);
+        let Some(read) = read else {
+            let opened = self.log.balances.get(&wallet).and_then(|list| list.first());
+            let known_before = opened.is_some_and(|(lsn, ..)| *lsn <= floor);
+            assert!(!known_before, "wallet {wallet} was open before the read was asked for");
+            return;
+        };
+        let lsn = read.settled_lsn;
+        assert!(lsn >= floor, "the read at {lsn} misses what was acknowledged at {floor}");
+        assert!(lsn <= reader.durable_lsn(), "the read at {lsn} is ahead of what is durable");
+        self.told_lsn = self.told_lsn.max(lsn);
+        if lsn > self.log.book.last_lsn {
+            return; // The disk is dead and the log cannot be read just now.
+        }
+        let list = self.log.balances.get(&wallet).expect("a wallet that can be read was opened by a record");
+        let (_, posted, held) = list[list.partition_point(|(at, ..)| *at <= lsn) - 1];
+        assert_eq!((read.wallet.posted(), read.wallet.held()), (posted, held), "wallet {wallet} at {lsn}");
+        let floor = read.limits.overdraft_limit.map_or(i128::MIN, |limit| -i128::from(limit));
+        assert!(read.wallet.available() >= floor, "wallet {wallet} is below its limit");
+    }
+
+    /// After recovery: nothing that anybody was told of is gone or different, and state and claims follow from the log.
+    pub fn check_recovered(&mut self, desk: &Desk, indexes: &Indexes, shards: &[&Shard]) {
+        let mut log = Log::default();
+        log.read_on(&desk.reader);
+        let durable_lsn = desk.reader.durable_lsn();
+        assert!(durable_lsn >= self.told_lsn, "the log ends at {durable_lsn}, told of {}", self.told_lsn);
+        if log.book.last_lsn < durable_lsn {
+            return; // The disk died right after the recovery; the next one is looked at.
+        }
+        let told = usize::try_from(self.told_lsn).expect("small").min(self.log.events.len());
+        assert!(log.events[..told] == self.log.events[..told], "what was told of has changed");
+        self.log = log;
+        self.check_told();
+        self.check_state(shards);
+        self.check_indexes(desk, indexes);
+    }
+
+    /// When nothing is under way: the same, and every wallet's history.
+    pub fn check_quiet(&mut self, desk: &Desk, indexes: &Indexes, shards: &[&Shard]) {
+        self.log.read_on(&desk.reader);
+        self.check_told();
+        self.check_state(shards);
+        self.check_indexes(desk, indexes);
+    }
+
+    /// A copy of the disk with a flipped bit recovered: to the same ledger, or shorter by a torn tail.
+    pub fn check_copy(sound: &Recovered, flipped: &Recovered, what: &str) {
+        let (mut expected, mut found) = (Log::default(), Log::default());
+        expected.read_on(&sound.reader);
+        found.read_on(&flipped.reader);
+        let count = found.events.len();
+        assert!(
+            count <= expected.events.len() && found.events[..] == expected.events[..count],
+            "{what}: other records"
+        );
+        if count < expected.events.len() {
+            assert!(flipped.report.torn_tail_bytes > 0, "{what}: records are missing and nothing is said of it");
+            return;
+        }
+        assert_eq!(state_hash(flipped.shards.iter()), expected.book.state_hash(), "{what}");
+        for (wallet, entries) in &expected.entries {
+            let mut rows = Vec::new();
+            // A row may be unreadable, never wrong.
+            let read = flipped.indexes.entries.rows_after(wallet.0, 0, usize::MAX, &mut rows);
+            if read.is_ok() {
+                let covered = flipped.indexes.entries.covered_lsn();
+                let expected: Vec<_> = entries.iter().filter(|(lsn, _)| *lsn <= covered).copied().collect();
+                assert_eq!(pairs(&rows), expected, "{what}: entries of {wallet}");
+            }
+        }
+    }
+
+    fn check_told(&self) {
+        for (id, lsn) in &self.accepted {
+            assert_eq!(self.log.ids.get(id), Some(lsn), "{id:x} was acknowledged at {lsn}");
+            let event = &self.log.events[usize::try_from(*lsn - 1).expect("small")].1;
+            assert!(!matches!(event, Event::Refused { .. }), "{id:x} was acknowledged and is refused in the log");
+        }
+        for (id, told) in &self.refused {
+            // A refusal before any wallet was asked (the same wallet twice) is not recorded.
+            let Some(lsn) = self.log.ids.get(id) else { continue };
+            match &self.log.events[usize::try_from(*lsn - 1).expect("small")].1 {
+                Event::Refused { reject, .. } => assert_eq!(reject, told, "{id:x}"),
+                other => panic!("{id:x} was refused with {told:?} and is in the log: {other:?}"),
+            }
+        }
+        let sums = self.log.book.sums();
+        assert!(sums.values().all(|sum| sum.posted == 0), "money is conserved: {sums:?}");
+    }
+
+    fn check_state(&self, shards: &[&Shard]) {
+        for shard in shards {
+            shard.for_each(
+                |wallet, _| {
+                    assert_eq!((wallet.reserved(), wallet.in_flight()), (0, 0), "wallet {}", wallet.id());
+                },
+                |_| {},
+            );
+        }
+        assert_eq!(state_hash(shards.iter().copied()), self.log.book.state_hash(), "state follows from the log");
+    }
+
+    fn check_indexes(&self, desk: &Desk, indexes: &Indexes) {
+        // With faults armed a read may fail; it must never be wrong.
+        for (id, lsn) in &self.log.ids {
+            if let Ok(found) = desk.claims.find(*id) {
+                assert_eq!(found, Some(*lsn), "the claim on {id:x}");
+            }
+        }
+        let covered = indexes.entries.covered_lsn();
+        for (wallet, entries) in &self.log.entries {
+            let mut rows = Vec::new();
+            if indexes.entries.rows_after(wallet.0, 0, usize::MAX, &mut rows).is_ok() {
+                let expected: Vec<_> = entries.iter().filter(|(lsn, _)| *lsn <= covered).copied().collect();
+                assert_eq!(pairs(&rows), expected, "entries of {wallet} up to {covered}");
+            }
+        }
+    }
+
+    /// Entries that a shard still has in memory.
+    pub fn check_recent(&self, shard: &mut Shard, wallet: WalletId) {
+        let (reply, mut recent) = oneshot::channel();
+        let message = ShardMessage::ReadEntries { wallet, before_lsn: u64::MAX, limit: usize::MAX, reply };
+        shard.handle(message, &mut Outbox::default());
+        let mut recent = recent.try_recv().expect("answered at once");
+        recent.rows.reverse();
+        let entries = self.log.entries.get(&wallet).map_or(&[][..], Vec::as_slice);
+        let expected: Vec<_> = entries.iter().filter(|(lsn, _)| *lsn > recent.marked_lsn).copied().collect();
+        assert_eq!(pairs(&recent.rows), expected, "recent entries of {wallet}");
+    }
+}
+
+impl Log {
+    /// Reads what is durable and has not been read yet.
+    fn read_on(&mut self, reader: &wal::Reader) {
+        let mut scan = reader.scan(self.book.last_lsn + 1);
+        // A read may fail with the disk; then the rest is read another time.
+        while let Ok(Some(group)) = scan.next_group() {
+            for (lsn, body) in group.records() {
+                let event = record::decode(body).expect("a record that was written can be read");
+                self.apply(lsn, group.time_micros, event);
+            }
+        }
+    }
+
+    fn apply(&mut self, lsn: u64, time_micros: u64, event: Event) {
+        let entries: Vec<Entry> = self.book.apply(lsn, time_micros, &event).expect("the books make sense").to_vec();
+        for entry in entries {
+            self.entries.entry(entry.wallet).or_default().push((lsn, entry.balance_after));
+        }
+        let touched: Vec<WalletId> = match &event {
+            Event::WalletOpened(opening) => vec![opening.wallet],
+            Event::StatusChanged { wallet, .. } => vec![*wallet],
+            Event::Transferred(transfer) => transfer.legs().iter().map(|leg| leg.wallet).collect(),
+            Event::HoldAuthorized(hold) => vec![hold.payer],
+            Event::HoldCaptured(capture) => vec![capture.payer, capture.payee],
+            Event::HoldReleased { payer, .. } => vec![*payer],
+            Event::Refused { .. } => Vec::new(),
+        };
+        for id in touched {
+            let wallet = self.book.wallets[&id];
+            self.balances.entry(id).or_default().push((lsn, wallet.posted, wallet.held));
+        }
+        if let Some((id, _)) = event.request() {
+            let before = self.ids.insert(id.0, lsn);
+            assert_eq!(before, None, "{id} is decided twice");
+        }
+        self.events.push((time_micros, event));
+    }
+}
+
+fn state_hash<'a>(shards: impl Iterator<Item = &'a Shard>) -> StateHash {
+    let hash = std::cell::RefCell::new(StateHash::default());
+    for shard in shards {
+        shard.for_each(
+            |wallet, limits| hash.borrow_mut().add_wallet(wallet, limits),
+            |hold| hash.borrow_mut().add_hold(hold),
+        );
+    }
+    hash.into_inner()
+}
+
+fn pairs(rows: &[Row]) -> Vec<(u64, i64)> {
+    rows.iter().map(|row| (row.lsn, row.value)).collect()
+}

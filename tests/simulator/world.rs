@@ -1,0 +1,184 @@
+//! One seed's world: a disk, clients, the oracle, and one life of the engine after another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use florin::engine::EngineConfig;
+use florin::engine::recovery::recover;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use wal::disk::{Disk, SimDisk};
+
+use super::clients::Clients;
+use super::faults;
+use super::life::Life;
+use super::oracle::Oracle;
+
+/// Lives of the engine in one world. Each but the last ends badly.
+const LIVES: u64 = 12;
+const STEPS_MAX: u64 = 1_500;
+
+pub struct World {
+    pub rng: StdRng,
+    pub disk: SimDisk,
+    pub config: EngineConfig,
+    pub clock_micros: u64,
+    pub clients: Clients,
+    pub oracle: Oracle,
+    pub figures: Figures,
+    pub trace: bool,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    pub lives: u64,
+    pub crashes: u64,
+    pub read_only: u64,
+    pub flips: u64,
+    pub flips_refused: u64,
+    pub steps: u64,
+    pub requests: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub repeats: u64,
+    pub reads: u64,
+    pub snapshots: u64,
+    pub disk_operations: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, trace: bool) -> World {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let disk = SimDisk::new(rng.random());
+        let mut config = EngineConfig::new("/florin");
+        config.shards = rng.random_range(1..=3);
+        config.segment_bytes = wal::SEGMENT_BYTES_MIN;
+        config.prepare_ahead = false;
+        config.log_identity = Some(wal::Identity { log_id: rng.random::<u128>().to_le_bytes(), created_micros: 1 });
+        config.recent_rows_max = rng.random_range(10..200);
+        config.snapshots_kept = rng.random_range(1..=2);
+        config.in_flight_max = rng.random_range(20..200);
+        World {
+            rng,
+            disk,
+            config,
+            clock_micros: 1_000_000,
+            clients: Clients::default(),
+            oracle: Oracle::default(),
+            figures: Figures::default(),
+            trace,
+        }
+    }
+
+    pub fn run(mut self) -> Figures {
+        for life in 0..LIVES {
+            let is_last = life + 1 == LIVES;
+            self.say(|| format!("--- life {life}"));
+            // The number of shards may change from one start to the next.
+            self.config.shards = self.rng.random_range(1..=3);
+            if self.rng.random_bool(0.2) {
+                // A clock that jumps back.
+                self.clock_micros = self.clock_micros.saturating_sub(self.rng.random_range(0..2_000_000));
+            }
+            let Some(mut life) = self.start() else { continue };
+            life.check_recovered(&mut self);
+            if !is_last {
+                faults::arm(&mut self);
+            }
+            let steps = self.rng.random_range(1..=STEPS_MAX);
+            let mut ended = false;
+            for _ in 0..steps {
+                self.figures.steps += 1;
+                if !life.step(&mut self) {
+                    ended = true;
+                    break;
+                }
+            }
+            if !ended && (is_last || self.rng.random_bool(0.3)) {
+                if self.disk.disarm() {
+                    life.finish(&mut self);
+                }
+            }
+            drop(life);
+            self.clients.forget_pending();
+            if self.rng.random_bool(0.8) {
+                self.disk.crash();
+            } else {
+                self.disk.kill();
+            }
+            self.figures.crashes += 1;
+            self.figures.lives += 1;
+            self.disk.disarm();
+            faults::flip_somewhere(&mut self);
+        }
+        self.figures.disk_operations = self.disk.operations();
+        self.figures
+    }
+
+    /// Recovers; a crash may come in the middle of it, and then there is no life this time.
+    fn start(&mut self) -> Option<Life> {
+        if self.rng.random_bool(0.2) {
+            let operation = self.rng.random_range(1..60);
+            self.disk.crash_at(operation);
+        }
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        match recover(&disk, &self.config, &mut |_| {}) {
+            Ok(recovered) => Some(Life::new(recovered, self)),
+            Err(error) => {
+                self.say(|| format!("recovery ended: {error}"));
+                assert!(faults::is_armed_failure(&error), "recovery failed without a fault: {error}");
+                self.disk.crash();
+                self.figures.crashes += 1;
+                None
+            }
+        }
+    }
+
+    pub fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{}", what());
+        }
+    }
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        self.lives += other.lives;
+        self.crashes += other.crashes;
+        self.read_only += other.read_only;
+        self.flips += other.flips;
+        self.flips_refused += other.flips_refused;
+        self.steps += other.steps;
+        self.requests += other.requests;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.repeats += other.repeats;
+        self.reads += other.reads;
+        self.snapshots += other.snapshots;
+        self.disk_operations += other.disk_operations;
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} lives, {} crashes, {} turned read-only, {} bit flips ({} refused, the rest harmless), {} steps\n\
+             {} requests: {} accepted, {} refused, {} repeats; {} reads; {} snapshots; {} disk operations",
+            self.lives,
+            self.crashes,
+            self.read_only,
+            self.flips,
+            self.flips_refused,
+            self.steps,
+            self.requests,
+            self.accepted,
+            self.refused,
+            self.repeats,
+            self.reads,
+            self.snapshots,
+            self.disk_operations
+        )
+    }
+}
