@@ -171,7 +171,10 @@ impl Clients {
         self.next_id += 1;
         let id = (1 << 64) + (self.next_id << 8);
         let rng = &mut world.rng;
-        match rng.random_range(0..100) {
+        // At first there is nothing but wallets to open and money to put in.
+        let drawn =
+            if self.next_id <= 2 * WALLETS { [0, 99][rng.random_range(0..2)] } else { rng.random_range(0..100) };
+        match drawn {
             0..8 => Ask::Open(opening(rng.random_range(0..WALLETS))),
             8..48 => Ask::Transfer(random_transfer(world, id)),
             48..56 => Ask::Each((0..6).map(|n| random_transfer(world, id + n)).collect()),
@@ -299,7 +302,7 @@ fn transfer(id: u128, kind: TransferKind, legs: &[(WalletId, i64)]) -> Transfer 
 }
 
 fn deposit(world: &mut World, id: u128) -> Transfer {
-    let minor = world.rng.random_range(1..500);
+    let minor = world.rng.random_range(1..2_000);
     let to = WalletId(world.rng.random_range(1..WALLETS));
     transfer(id, TransferKind::Deposit, &[(WalletId(0), -minor), (to, minor)])
 }

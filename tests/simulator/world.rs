@@ -95,10 +95,8 @@ impl World {
                     break;
                 }
             }
-            if !ended && (is_last || self.rng.random_bool(0.3)) {
-                if self.disk.disarm() {
-                    life.finish(&mut self);
-                }
+            if !ended && (is_last || self.rng.random_bool(0.3)) && self.disk.disarm() {
+                life.finish(&mut self);
             }
             drop(life);
             self.clients.forget_pending();
