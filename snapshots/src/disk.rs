@@ -64,7 +64,7 @@ const LSN_DIGITS: usize = 20;
 const SUFFIX: &str = ".snap";
 const TEMPORARY_SUFFIX: &str = ".snap.tmp";
 
-fn file_path(dir: &Path, lsn: u64) -> PathBuf {
+pub(crate) fn file_path(dir: &Path, lsn: u64) -> PathBuf {
     dir.join(format!("{lsn:020}{SUFFIX}"))
 }
 
@@ -92,7 +92,7 @@ fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
     disk.list(dir).map_err(io_error("list", dir))
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { doing, path, source }
 }

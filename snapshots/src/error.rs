@@ -1,4 +1,4 @@
-//! What can go wrong with a snapshot: which file, where in it, and what.
+//! What can go wrong with a snapshot: which file or database, where in it, and what.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +18,14 @@ pub enum Error {
     /// version which this program does not know.
     #[error("{} is of format version {version}, this program reads version {known}", .path.display())]
     Version { path: PathBuf, version: u32, known: u32 },
+
+    /// The database could not be reached, refused, or did not answer in time. Nothing is known of the bytes.
+    #[error("cannot {doing} {place}: {source}")]
+    Database { doing: &'static str, place: String, source: Box<dyn std::error::Error + Send + Sync> },
+
+    /// What was given as the address of a database is none. The address itself is not told: it may hold a password.
+    #[error("this is not the address of a database: {0}")]
+    Address(String),
 
     /// The caller gave more than the format holds.
     #[error("{what} of {given} bytes is above the limit of {limit}")]

@@ -84,6 +84,19 @@ pub(crate) fn encode_block_header(kind: u8, rows: u32, bytes_len: u32, rows_byte
     out
 }
 
+/// The checksum alone, for where the other fields stand in columns.
+pub(crate) fn block_crc(kind: u8, rows: u32, bytes_len: u32, rows_bytes: &[u8]) -> u32 {
+    u32_at(&encode_block_header(kind, rows, bytes_len, rows_bytes), 9)
+}
+
+/// Where a snapshot is a row with columns: CRC32C of the header, the body of
+/// the trailer and the hash, as they are in a file.
+pub(crate) fn row_crc(header: &Header, rows: &[KindRows], state: &[u8], hash: &[u8; 32]) -> u32 {
+    let crc = crc32c::crc32c(&encode_header(header));
+    let crc = crc32c::crc32c_append(crc, &encode_trailer_body(rows, state));
+    crc32c::crc32c_append(crc, hash)
+}
+
 /// Reads the fields; they are to be believed only once `block_is_whole` has
 /// said so, except that `bytes` may be held against limits before that.
 pub(crate) fn decode_block_header(bytes: &[u8; BLOCK_HEADER_BYTES]) -> BlockHeader {

@@ -1,15 +1,20 @@
 //! Snapshots: checked blocks of opaque rows, exact at one log position (LSN).
 //!
 //! Nothing here knows what a row means, and nothing here decides when a
-//! snapshot is taken. [`disk`] keeps snapshots as files; the types of this
-//! page say nothing about files beyond where an entry lies.
+//! snapshot is taken. A [`Store`] is one of two places: [`disk`] keeps snapshots
+//! as files, [`postgres`] as rows of a database. The types of this page say
+//! nothing of either beyond where an entry lies.
+
+mod store;
 
 pub mod disk;
+pub mod postgres;
 
 mod error;
 mod layout;
 
 pub use error::Error;
+pub use store::{Reader, Store, Writer};
 
 use std::path::PathBuf;
 
@@ -69,5 +74,6 @@ pub struct Summary {
 pub struct Entry {
     pub lsn: u64,
     pub bytes: u64,
+    /// A file, or a database and what is in it: for people to read.
     pub path: PathBuf,
 }

@@ -1,42 +1,18 @@
-//! Writing, reading, listing and pruning where nothing goes wrong, and the
-//! limits.
+//! What is so of files only; what holds in every store is in `stores`.
 
 use super::*;
 use snapshots::disk::prune;
-use snapshots::{BLOCK_BYTES_MAX, KindRows, STATE_BYTES_MAX};
+use snapshots::{BLOCK_BYTES_MAX, STATE_BYTES_MAX};
 use wal::disk::RealDisk;
-
-#[test]
-fn what_was_written_is_read() {
-    let disk = SimDisk::new(1);
-    let summary = write_small(&disk, 77).unwrap();
-    check_small(&disk, 77);
-    let kind = |kind, rows| KindRows { kind, rows };
-    assert_eq!(summary.rows, [kind(1, 5), kind(2, 1), kind(7, 0)]);
-    assert_eq!((summary.lsn, summary.block_count), (77, 4));
-
-    let reader = Reader::open(&disk, dir(), 77).unwrap();
-    assert_eq!(reader.rows(), summary.rows);
-    assert_eq!((reader.hash(), reader.bytes()), (&summary.hash, summary.bytes));
-    let entries = list(&disk, dir()).unwrap();
-    assert_eq!(entries.len(), 1);
-    assert_eq!((entries[0].bytes, &entries[0].path), (summary.bytes, &path(&snap_name(77))));
-}
 
 #[test]
 fn the_hash_is_of_all_bytes_before_it() {
     let disk = SimDisk::new(1);
     let summary = write_small(&disk, 5).unwrap();
+    assert_eq!(list(&disk, dir()).unwrap()[0].path, path(&snap_name(5)));
     let bytes = get(&disk, &snap_name(5));
     let before = &bytes[..bytes.len() - 48];
     assert_eq!(*blake3::hash(before).as_bytes(), summary.hash);
-}
-
-#[test]
-fn a_snapshot_of_nothing_is_one_too() {
-    let disk = SimDisk::new(1);
-    write(&disk, 0, &Blocks::new(), b"").unwrap();
-    assert_eq!(read_all(&disk, 0).unwrap(), (header(0), Vec::new(), Blocks::new()));
 }
 
 /// Many buffers long, with blocks of the largest size among small ones, on the
@@ -64,17 +40,6 @@ fn large_blocks_go_and_come() {
     assert_eq!(reader.next_block().unwrap(), None);
     assert_eq!(reader.next_block().unwrap(), None, "the end stays the end");
     assert_eq!(summary.bytes, list(&*disk, folder.path()).unwrap()[0].bytes);
-}
-
-#[test]
-fn too_much_is_refused() {
-    let disk = SimDisk::new(1);
-    let mut writer = Writer::create(Arc::new(disk.clone()), dir(), header(1)).unwrap();
-    let error = writer.block(1, 1, &vec![0; BLOCK_BYTES_MAX + 1]).unwrap_err();
-    assert!(matches!(error, Error::TooLarge { given, limit, .. } if given == limit + 1), "{error}");
-    let error = writer.finish(&[0; STATE_BYTES_MAX + 1]).unwrap_err();
-    assert!(matches!(error, Error::TooLarge { limit: STATE_BYTES_MAX, .. }), "{error}");
-    assert_eq!(names(&disk), Vec::<String>::new());
 }
 
 #[test]

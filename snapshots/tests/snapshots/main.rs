@@ -8,6 +8,9 @@ mod crash;
 mod damage;
 mod files;
 mod fixture;
+mod postgres;
+mod postgres_server;
+mod stores;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
