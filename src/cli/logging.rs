@@ -26,7 +26,10 @@ enum LogFormat {
 impl LogArgs {
     pub fn start(self, default_level: &str) {
         let filter = self.log_level.unwrap_or_else(|| EnvFilter::new(default_level));
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A line that cannot be written is lost, and nothing else. To tell of it would take stderr again and panic, and
+        // the log file may lie on the very disk that has run full: just then the ledger has to go on to be read.
+        let lines = tracing_subscriber::fmt().log_internal_errors(false);
+        let lines = lines.with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
             LogFormat::Json => lines.json().init(),
