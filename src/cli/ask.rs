@@ -48,29 +48,46 @@ impl KeyArgs {
 
 /// Asks, and gives the JSON of a good answer; a problem document becomes a failure in its own words.
 pub fn ask(verb: &str, url: &str, path: &str, key: &SecretString) -> Result<Value, Failure> {
-    let authority = authority(url)?;
-    let failed = |source| Failure::Ask { url: url.to_owned(), source };
-    let mut stream = TcpStream::connect(authority).map_err(failed)?;
-    stream.set_read_timeout(Some(SILENCE_MAX)).map_err(failed)?;
-    let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n",
-        key.expose_secret()
-    );
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-
-    let strange = || failed(io::Error::new(io::ErrorKind::InvalidData, "the answer is not one of a Florin server"));
-    let text = std::str::from_utf8(&bytes).map_err(|_| strange())?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(strange)?;
-    let status: u16 = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(strange)?;
-    let answer: Value = serde_json::from_str(body).map_err(|_| strange())?;
+    let (status, body) = exchange(verb, url, path, Some(key), "")?;
+    let answer: Value = serde_json::from_str(&body).map_err(|_| strange(url))?;
     if status < 300 {
         return Ok(answer);
     }
     let word = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
     Err(Failure::Usage(format!("the server said no: {} ({status} {})", word("detail"), word("code"))))
+}
+
+/// Status and body of the answer, whatever it is. A body that is sent is JSON.
+pub fn exchange(
+    verb: &str,
+    url: &str,
+    path: &str,
+    key: Option<&SecretString>,
+    body: &str,
+) -> Result<(u16, String), Failure> {
+    let authority = authority(url)?;
+    let failed = |source| Failure::Ask { url: url.to_owned(), source };
+    let mut stream = TcpStream::connect(authority).map_err(failed)?;
+    stream.set_read_timeout(Some(SILENCE_MAX)).map_err(failed)?;
+    let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {}\r\n", key.expose_secret()));
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let request = format!(
+        "{verb} {path} HTTP/1.1\r\nHost: {authority}\r\n{key}{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).map_err(failed)?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+
+    let text = String::from_utf8(bytes).map_err(|_| strange(url))?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| strange(url))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| strange(url))?;
+    Ok((status, body.to_owned()))
+}
+
+fn strange(url: &str) -> Failure {
+    let source = io::Error::new(io::ErrorKind::InvalidData, "the answer is not one of a Florin server");
+    Failure::Ask { url: url.to_owned(), source }
 }
 
 fn authority(url: &str) -> Result<&str, Failure> {

@@ -10,6 +10,8 @@ mod screen;
 mod serve;
 mod snapshot;
 mod tape;
+mod torture;
+mod trial;
 mod verify;
 
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ Examples:
   florin snapshot                              ask that server for a snapshot now
   florin replay --data-dir ./data --balances   every wallet's balance, out of the log alone
   florin verify --data-dir ./data              do log, snapshots, indexes and books agree?
+  florin torture --rounds 50                   50 crashes and faults on this disk: is anything lost?
 
 Exit code: 0 all is well; 1 the command has found something wrong; 2 it could not run or not finish.";
 
@@ -56,6 +59,9 @@ enum Command {
     /// Serve, put load on, kill with -9 in the middle, recover, and prove that nothing acknowledged was lost
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
+    /// Kill servers and break disks and files, round after round, on your own disk, and count what was lost
+    #[command(after_help = torture::EXAMPLES)]
+    Torture(torture::TortureArgs),
 }
 
 /// What a command has to say beside what it printed.
@@ -73,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

@@ -1,19 +1,15 @@
 //! `florin demo`: the main job in one command. The real server is put under load by the real load generator, killed
 //! with SIGKILL in the middle of it, started again on the same folder, and in the end held to what it acknowledged.
 
-mod child;
 mod outcome;
 mod story;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
+use super::trial::{Programs, watch_for_signals};
 use super::{Verdict, screen};
 use story::Story;
 
@@ -53,38 +49,8 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> Result<Verdict, Failure> {
     let interrupted = watch_for_signals()?;
-    let florin = std::env::current_exe().map_err(Failure::Runtime)?;
-    let loadtest = args.loadtest.clone().unwrap_or_else(|| florin.with_file_name("loadtest"));
-    if !loadtest.is_file() {
-        return Err(Failure::Usage(format!(
-            "the load generator is not at {}: build it with `cargo build --release`, or say where it is with --loadtest",
-            loadtest.display()
-        )));
-    }
-    let outcome = Story::begin(args, florin, loadtest, interrupted)?.tell()?;
+    let programs = Programs::find(args.loadtest.as_deref())?;
+    let outcome = Story::begin(args, programs, interrupted)?.tell()?;
     screen::print(&if args.json { outcome.json() } else { outcome.table() })?;
     Ok(if outcome.all_well() { Verdict::Fine } else { Verdict::Wrong })
 }
-
-/// A signal only sets a flag. Everything that waits looks at it, so that children are ended and the folder is
-/// removed on the way out.
-fn watch_for_signals() -> Result<Arc<AtomicBool>, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let guard = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
-    drop(guard);
-    let watching = move || {
-        runtime.block_on(async {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        });
-        flag.store(true, Ordering::Relaxed);
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watching).map_err(Failure::Runtime)?;
-    Ok(interrupted)
-}
-
-/// How often whoever waits looks again.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);

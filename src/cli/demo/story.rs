@@ -1,87 +1,77 @@
 //! What happens in the demo, in its order.
 
-use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use rand::RngExt as _;
 use serde_json::Value;
 
-use super::child::{PATIENCE, Process, Server};
+use super::DemoArgs;
 use super::outcome::{Kill, Outcome};
-use super::{DemoArgs, LOOK_PERIOD};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{self, grouped};
-use crate::cli::tape::{Step, Tape};
+use crate::cli::trial::child::{PATIENCE, Process, Server};
+use crate::cli::trial::ground::{Folder, Ground};
+use crate::cli::trial::{LOOK_PERIOD, Programs};
 
 /// So many seconds of load are worth another kill.
 const SECONDS_PER_KILL: u16 = 7;
 const KILLS_MIN: u16 = 2;
 const KILLS_MAX: u16 = 8;
 
+/// Wallets whose entries are added up in the audit.
+const WALLETS_CHECKED: u32 = 1000;
+
 pub struct Story {
     args: DemoArgs,
-    florin: PathBuf,
-    loadtest: PathBuf,
-    interrupted: Arc<AtomicBool>,
-    folder: Folder,
+    ground: Ground,
     began: Instant,
 }
 
-/// A folder that is removed in the end, unless it is to be kept.
-struct Folder {
-    path: PathBuf,
-    keep: bool,
-}
-
 impl Story {
-    pub fn begin(
-        args: &DemoArgs,
-        florin: PathBuf,
-        loadtest: PathBuf,
-        interrupted: Arc<AtomicBool>,
-    ) -> Result<Story, Failure> {
+    pub fn begin(args: &DemoArgs, programs: Programs, interrupted: Arc<AtomicBool>) -> Result<Story, Failure> {
         let path = std::env::temp_dir().join(format!("florin-demo-{}", std::process::id()));
         fs::create_dir(&path).map_err(Failure::file("make the folder", &path))?;
-        let folder = Folder { path, keep: args.keep };
-        Ok(Story { args: args.clone(), florin, loadtest, interrupted, folder, began: Instant::now() })
+        let data_dir = path.join("data");
+        let ground = Ground { programs, interrupted, folder: Folder { path, keep: args.keep }, data_dir };
+        Ok(Story { args: args.clone(), ground, began: Instant::now() })
     }
 
     pub fn tell(self) -> Result<Outcome, Failure> {
         let server = self.start("127.0.0.1:0")?;
         let key = server.api_key.clone().ok_or_else(|| Failure::Usage("the server showed no API key".to_owned()))?;
         let address = server.address().to_owned();
-        self.say(&format!("a server listens on {}, its data is in {}", server.url, self.folder.path.display()));
+        self.say(&format!("a server listens on {}, its data is in {}", server.url, self.ground.folder.path.display()));
 
         let mut outcome = Outcome::default();
         let server = self.load(server, &key, &mut outcome)?;
         self.say("the load is over; the server is stopped and started again");
-        server.stop(&self.interrupted)?;
+        server.stop(&self.ground.interrupted)?;
         let server = self.start(&address)?;
         self.say("asking it for everything that it acknowledged");
         self.audit(&server, &key, &mut outcome)?;
-        server.stop(&self.interrupted)?;
+        server.stop(&self.ground.interrupted)?;
 
         self.say("verifying log, snapshots, indexes and books; replaying by the book and by 3 shards");
-        let verified = self.florin_json("verify", &[], "verdict")?;
+        let verified = self.ground.florin_json("verify", &[], "verdict")?;
         outcome.verify = verified["verdict"].as_str().unwrap_or("no verdict").to_owned();
         for finding in verified["findings"].as_array().into_iter().flatten() {
             self.say(&format!("verify: {}", finding["what"].as_str().unwrap_or_default()));
         }
         let hash = |summary: &Value| summary["state_hash"].as_str().unwrap_or_default().to_owned();
-        let by_book = self.florin_json("replay", &[], "state_hash")?;
+        let by_book = self.ground.florin_json("replay", &[], "state_hash")?;
         outcome.state_hash = hash(&by_book);
         outcome.last_lsn = by_book["last_lsn"].as_u64().unwrap_or_default();
-        outcome.state_hash_by_shards = hash(&self.florin_json("replay", &["--shards", "3"], "state_hash")?);
-        outcome.doubled = self.doubled()?;
+        outcome.state_hash_by_shards = hash(&self.ground.florin_json("replay", &["--shards", "3"], "state_hash")?);
+        outcome.doubled = self.ground.doubled()?;
         outcome.seconds = self.began.elapsed().as_secs_f64();
         if self.args.keep {
-            self.say(&format!("everything is left in {}", self.folder.path.display()));
+            self.say(&format!("everything is left in {}", self.ground.folder.path.display()));
         }
         Ok(outcome)
     }
@@ -89,14 +79,14 @@ impl Story {
     /// Puts load on, kills and starts the server meanwhile; gives the one that is left standing.
     fn load(&self, server: Server, key: &str, outcome: &mut Outcome) -> Result<Server, Failure> {
         let DemoArgs { seconds, wallets, .. } = self.args;
-        let report = self.folder.path.join("load.json");
-        let mut command = Command::new(&self.loadtest);
+        let report = self.ground.path("load.json");
+        let mut command = Command::new(&self.ground.programs.loadtest);
         command.args(["run", "--quiet", "--url", &server.url, "--reconnect"]);
         command.args(["--duration", &format!("{seconds}s"), "--wallets", &wallets.to_string()]);
         command.args(["--mix", "transfers=82,holds=8,reads=5,repeats=5", "--funds", "1000", "--amount-max", "100"]);
         command.arg("--acknowledged").arg(self.acknowledged()).arg("--json").arg(&report).env("FLORIN_API_KEY", key);
-        let mut load = Process::start("the load generator", command, &self.folder.path.join("load.log"))?;
-        self.wait_for_transfers(&mut load)?;
+        let mut load = Process::start("the load generator", command, &self.ground.path("load.log"))?;
+        self.ground.wait_for_transfers(&mut load, &self.acknowledged())?;
         self.say(&format!(
             "{} wallets are open; {seconds} s of transfers, holds, captures, reads and repeats begin",
             grouped(u64::from(wallets))
@@ -142,10 +132,7 @@ impl Story {
             self.pause(&bar, began)?;
         }
         bar.finish_and_clear();
-        if !report.is_file() {
-            return Err(load.failed("ended without a report"));
-        }
-        let report = read_json(&report)?;
+        let report = self.ground.load_report(&load, &report)?;
         let number = |name: &str| report[name].as_u64().unwrap_or_default();
         outcome.replayed = number("replayed");
         outcome.wrong_answers = number("wrong");
@@ -158,78 +145,21 @@ impl Story {
     }
 
     fn audit(&self, server: &Server, key: &str, outcome: &mut Outcome) -> Result<(), Failure> {
-        let found = self.folder.path.join("audit.json");
-        let mut command = Command::new(&self.loadtest);
-        command.args(["audit", "--quiet", "--url", &server.url, "--acknowledged"]).arg(self.acknowledged());
-        command.arg("--json").arg(&found).env("FLORIN_API_KEY", key);
-        let process = Process::start("the audit", command, &self.folder.path.join("audit.log"))?;
-        let (code, _) = process.finish(&self.interrupted)?;
-        if !found.is_file() {
-            let said = fs::read_to_string(self.folder.path.join("audit.log")).unwrap_or_default();
-            return Err(Failure::Usage(format!("the audit ended with {code}: {}", said.trim())));
-        }
-        let found = read_json(&found)?;
-        let number = |name: &str| found[name].as_u64().unwrap_or_default();
-        outcome.acknowledged = number("acknowledged");
-        outcome.found = number("found");
-        outcome.lost = number("missing");
-        outcome.different = number("different");
-        outcome.refusals = number("refusals");
-        outcome.refusals_different = number("refusals_different");
-        outcome.wallets_checked = number("wallets_checked");
-        outcome.wallets_different = number("wallets_different");
-        outcome.sums_zero = found["sums_zero"] == true;
-        outcome.sums = serde_json::from_value(found["sums"].clone()).unwrap_or_default();
-        for problem in found["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let found = self.ground.audit(&server.url, key, &self.acknowledged(), WALLETS_CHECKED)?;
+        outcome.acknowledged = found.acknowledged;
+        outcome.found = found.found;
+        outcome.lost = found.missing;
+        outcome.different = found.different;
+        outcome.refusals = found.refusals;
+        outcome.refusals_different = found.refusals_different;
+        outcome.wallets_checked = found.wallets_checked;
+        outcome.wallets_different = found.wallets_different;
+        outcome.sums_zero = found.sums_zero;
+        outcome.sums = found.sums;
+        for problem in found.problems {
             self.say(&format!("audit: {problem}"));
         }
         Ok(())
-    }
-
-    /// The last line that `florin <command> --json` prints, if it has this field.
-    fn florin_json(&self, command: &'static str, more: &[&str], field: &str) -> Result<Value, Failure> {
-        let mut asked = Command::new(&self.florin);
-        asked.args([command, "--json", "--data-dir"]).arg(self.data_dir()).args(more);
-        let log = self.folder.path.join("florin.log");
-        let (code, printed) = Process::start(command, asked, &log)?.finish(&self.interrupted)?;
-        let last = printed.last().and_then(|line| serde_json::from_str::<Value>(line).ok());
-        last.filter(|value| !value[field].is_null()).ok_or_else(|| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            Failure::Usage(format!("florin {command} ended with {code}: {}", said.trim()))
-        })
-    }
-
-    /// Ids that more than one record took: requests that happened twice.
-    fn doubled(&self) -> Result<u64, Failure> {
-        let tape = Tape::open(&self.data_dir())?;
-        let mut ids = HashSet::new();
-        let mut doubled = 0;
-        tape.play(tape.last_lsn(), &ProgressBar::hidden(), |step| {
-            if let Step::Record(played) = step
-                && let Some((id, _)) = played.event.request()
-                && !ids.insert(id)
-            {
-                doubled += 1;
-            }
-            Ok(())
-        })?;
-        Ok(doubled)
-    }
-
-    /// The list begins with what opening and funding the wallets was answered; kills come after that.
-    fn wait_for_transfers(&self, load: &mut Process) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            let list = fs::read_to_string(self.acknowledged()).unwrap_or_default();
-            if list.lines().any(|line| line.starts_with("a ")) {
-                return Ok(());
-            }
-            if load.ended()?.is_some() || began.elapsed() > PATIENCE {
-                return Err(load.failed("did not get to its transfers"));
-            }
-            self.check_interrupted()?;
-            std::thread::sleep(LOOK_PERIOD);
-        }
     }
 
     fn wait(&self, load: &mut Process, bar: &ProgressBar, began: Instant, until: Duration) -> Result<(), Failure> {
@@ -243,18 +173,14 @@ impl Story {
     }
 
     fn pause(&self, bar: &ProgressBar, began: Instant) -> Result<(), Failure> {
-        self.check_interrupted()?;
+        self.ground.check_interrupted()?;
         bar.set_position(began.elapsed().as_secs());
         std::thread::sleep(LOOK_PERIOD);
         Ok(())
     }
 
-    fn check_interrupted(&self) -> Result<(), Failure> {
-        if self.interrupted.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { Ok(()) }
-    }
-
     fn start(&self, listen: &str) -> Result<Server, Failure> {
-        Server::start(&self.florin, &self.folder.path, listen, &self.interrupted)
+        self.ground.serving(listen, &["--snapshot-period", "3s"]).start(&self.ground.interrupted)
     }
 
     fn acknowledged_count(&self) -> Result<u64, Failure> {
@@ -264,11 +190,7 @@ impl Story {
     }
 
     fn acknowledged(&self) -> PathBuf {
-        self.folder.path.join("acknowledged")
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.folder.path.join("data")
+        self.ground.path("acknowledged")
     }
 
     fn tell_beside(&self, bar: &ProgressBar, what: &str) {
@@ -285,17 +207,6 @@ impl Story {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("florin: the folder {} could not be removed: {error}", self.path.display());
-        }
-    }
-}
-
 /// Random moments, one in each equal part of the load and none close to its ends.
 fn kill_moments(seconds: u16) -> Vec<Duration> {
     let kills = (seconds / SECONDS_PER_KILL).clamp(KILLS_MIN, KILLS_MAX);
@@ -304,11 +215,6 @@ fn kill_moments(seconds: u16) -> Vec<Duration> {
     (0..u64::from(kills))
         .map(|kill| Duration::from_millis(kill * part_millis + rng.random_range(part_millis / 4..part_millis)))
         .collect()
-}
-
-fn read_json(path: &Path) -> Result<Value, Failure> {
-    let text = fs::read(path).map_err(Failure::file("read", path))?;
-    serde_json::from_slice(&text).map_err(|error| Failure::file("read", path)(error.into()))
 }
 
 #[cfg(test)]

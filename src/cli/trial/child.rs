@@ -1,5 +1,5 @@
-//! The demo's child processes. Each is ended by its own id when it is dropped, so none outlives the demo, however
-//! that ends; a server also stops by itself when its standard input closes.
+//! The child processes of a trial. Each is ended by its own id when it is dropped, so none outlives the trial,
+//! however that ends; a server also stops by itself when its standard input closes.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
 use super::LOOK_PERIOD;
@@ -29,7 +30,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a child in a process group of its own: Ctrl-C on the terminal is for the demo, which then ends it.
+    /// Starts a child in a process group of its own: Ctrl-C on the terminal is for the trial, which then ends it.
     pub fn start(name: &'static str, mut command: Command, said: &Path) -> Result<Process, Failure> {
         let log = File::options().create(true).append(true).open(said).map_err(Failure::file("open", said))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).process_group(0);
@@ -84,6 +85,11 @@ impl Process {
     /// Closes its standard input and waits for its end; gives the exit code and all that it still printed.
     pub fn finish(mut self, interrupted: &AtomicBool) -> Result<(i32, Vec<String>), Failure> {
         self.stdin = None;
+        self.wait_for_end(interrupted)
+    }
+
+    /// The same, for one that has been told to end in another way.
+    fn wait_for_end(mut self, interrupted: &AtomicBool) -> Result<(i32, Vec<String>), Failure> {
         let began = Instant::now();
         let mut printed = Vec::new();
         loop {
@@ -99,6 +105,10 @@ impl Process {
                 },
             }
         }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// What the child said last, for whoever has to find out why it failed.
@@ -129,7 +139,27 @@ impl Drop for Process {
     }
 }
 
-/// A running server of the demo.
+/// A server that is to be started.
+#[derive(Debug)]
+pub struct Serving<'a> {
+    pub florin: &'a Path,
+    pub data_dir: &'a Path,
+    /// Where what it says on stderr is appended.
+    pub said: PathBuf,
+    pub listen: &'a str,
+    pub more: &'a [&'a str],
+}
+
+/// A server that listens and has not said that it has recovered.
+#[derive(Debug)]
+pub struct Recovering {
+    process: Process,
+    began: Instant,
+    url: String,
+    api_key: Option<String>,
+}
+
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -145,31 +175,53 @@ pub struct Ready {
     /// From the start of the process to the first request that it takes.
     pub elapsed: Duration,
     pub last_lsn: u64,
+    pub snapshot_lsn: u64,
     pub replayed_records: u64,
     pub torn_tail_bytes: u64,
 }
 
-impl Server {
-    pub fn start(florin: &Path, folder: &Path, listen: &str, interrupted: &AtomicBool) -> Result<Server, Failure> {
-        let mut command = Command::new(florin);
-        command.args(["serve", "--json", "--stop-with-stdin", "--log-level", "warn", "--snapshot-period", "3s"]);
-        command.args(["--listen", listen]).arg("--data-dir").arg(folder.join("data")).env_remove("FLORIN_API_KEY");
+impl Serving<'_> {
+    /// Starts the process and waits until it listens; it recovers after that.
+    pub fn launch(&self, interrupted: &AtomicBool) -> Result<Recovering, Failure> {
+        // A write past the limit on a file's size is to fail, as on a disk that fails, and not to end the process:
+        // the shell ignores the signal, and the server inherits that.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(self.florin);
+        command.args(["serve", "--json", "--stop-with-stdin", "--log-level", "warn", "--listen", self.listen]);
+        command.args(self.more).arg("--data-dir").arg(self.data_dir).env_remove("FLORIN_API_KEY");
         let began = Instant::now();
-        let mut process = Process::start("the server", command, &folder.join("server.log"))?;
+        let mut process = Process::start("the server", command, &self.said)?;
         let listening = process.line("listening", interrupted)?;
-        let ready = process.line("ready", interrupted)?;
+        let text = |name: &str| listening[name].as_str().map(str::to_owned);
+        let url = text("url").ok_or_else(|| process.failed("did not say where it listens"))?;
+        Ok(Recovering { process, began, url, api_key: text("api_key") })
+    }
+
+    pub fn start(&self, interrupted: &AtomicBool) -> Result<Server, Failure> {
+        self.launch(interrupted)?.recovered(interrupted)
+    }
+}
+
+impl Recovering {
+    pub fn recovered(mut self, interrupted: &AtomicBool) -> Result<Server, Failure> {
+        let ready = self.process.line("ready", interrupted)?;
         let number = |name: &str| ready[name].as_u64().unwrap_or_default();
         let ready = Ready {
-            elapsed: began.elapsed(),
+            elapsed: self.began.elapsed(),
             last_lsn: number("last_lsn"),
+            snapshot_lsn: number("snapshot_lsn"),
             replayed_records: number("replayed_records"),
             torn_tail_bytes: number("torn_tail_bytes"),
         };
-        let text = |name: &str| listening[name].as_str().map(str::to_owned);
-        let url = text("url").ok_or_else(|| process.failed("did not say where it listens"))?;
-        Ok(Server { url, api_key: text("api_key"), ready, process })
+        Ok(Server { url: self.url, api_key: self.api_key, ready, process: self.process })
     }
 
+    pub fn kill(self) -> Result<(), Failure> {
+        self.process.kill()
+    }
+}
+
+impl Server {
     /// `host:port`, to start the next one at the same place.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
@@ -179,11 +231,32 @@ impl Server {
         self.process.kill()
     }
 
+    /// SIGTERM, and its end in good order.
+    pub fn terminate(self, interrupted: &AtomicBool) -> Result<(), Failure> {
+        kill_process(self.process.pid(), Signal::TERM).map_err(|error| Failure::Runtime(error.into()))?;
+        let said = self.process.said.clone();
+        // Its standard input stays open: the end of that would be a second request to stop, and end it at once.
+        in_good_order(self.process.wait_for_end(interrupted)?.0, &said)
+    }
+
     pub fn stop(self, interrupted: &AtomicBool) -> Result<(), Failure> {
         let said = self.process.said.clone();
-        match self.process.finish(interrupted)? {
-            (0, _) => Ok(()),
-            (code, _) => Err(Failure::Usage(format!("the server stopped with {code}; see {}", said.display()))),
-        }
+        in_good_order(self.process.finish(interrupted)?.0, &said)
     }
+
+    /// From now on every write of its to a file fails, by the limit on a file's size: what a disk that errors looks
+    /// like to it, without being root.
+    pub fn let_writes_fail(&self) -> Result<(), Failure> {
+        let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+        prlimit(Some(self.process.pid()), Resource::Fsize, nothing)
+            .map(drop)
+            .map_err(|error| Failure::Runtime(error.into()))
+    }
+}
+
+fn in_good_order(code: i32, said: &Path) -> Result<(), Failure> {
+    if code == 0 {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("the server stopped with {code}; see {}", said.display())))
 }

@@ -1,0 +1,107 @@
+//! Which end and which fault each round has. Fixed by the round's number, so that every end meets every fault and a
+//! short torture has some of everything; only the moments are random.
+
+use serde::Serialize;
+
+/// How the server ends in the middle of a round's load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Kill,
+    KillInRecovery,
+    KillInSnapshot,
+    Terminate,
+    WritesFail,
+    PowerCut,
+    DiskFull,
+}
+
+/// What is done to the folder of the server that has ended, or beside the one that has started again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    SnapshotFlipped,
+    SegmentDamaged,
+    HistoryIndexLost,
+    SecondServer,
+    SnapshotCut,
+    IdsIndexLost,
+}
+
+const ENDS: [End; 7] = [
+    End::Kill,
+    End::KillInRecovery,
+    End::KillInSnapshot,
+    End::Terminate,
+    End::WritesFail,
+    End::Kill,
+    End::KillInRecovery,
+];
+
+const FAULTS: [Fault; 6] = [
+    Fault::SnapshotFlipped,
+    Fault::SegmentDamaged,
+    Fault::HistoryIndexLost,
+    Fault::SecondServer,
+    Fault::SnapshotCut,
+    Fault::IdsIndexLost,
+];
+
+/// The round's end and fault; rounds count from 0.
+pub fn round(number: u32) -> (End, Fault) {
+    let number = number as usize;
+    (ENDS[number % ENDS.len()], FAULTS[number % FAULTS.len()])
+}
+
+impl End {
+    /// Whether what has to be read from the disk cannot be read any more: with the power it is gone, and on a full
+    /// disk the history index may lack what it could not write.
+    pub fn has_no_disk(self) -> bool {
+        matches!(self, End::PowerCut | End::DiskFull)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            End::Kill => "kill -9",
+            End::KillInRecovery => "kill -9, and again in recovery",
+            End::KillInSnapshot => "kill -9 during a snapshot",
+            End::Terminate => "SIGTERM",
+            End::WritesFail => "writes failed, then kill -9",
+            End::PowerCut => "power cut",
+            End::DiskFull => "disk full, then kill -9",
+        }
+    }
+}
+
+impl Fault {
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::SnapshotFlipped => "a bit of the newest snapshot flipped",
+            Fault::SnapshotCut => "the newest snapshot cut off",
+            Fault::HistoryIndexLost => "the history index deleted",
+            Fault::IdsIndexLost => "the index of ids deleted",
+            Fault::SegmentDamaged => "a copy of the log damaged in its middle",
+            Fault::SecondServer => "a second server on the folder",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_meets_every_fault() {
+        let mut met = Vec::new();
+        for number in 0..42 {
+            let pair = round(number);
+            assert!(!met.contains(&pair) || pair.0 == End::Kill || pair.0 == End::KillInRecovery, "{number}");
+            met.push(pair);
+        }
+        for end in ENDS {
+            for fault in FAULTS {
+                assert!(met.contains(&(end, fault)), "{end:?} with {fault:?}");
+            }
+        }
+    }
+}

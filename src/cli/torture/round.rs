@@ -1,0 +1,247 @@
+//! One round: load, the server's end in its middle, damage, the next start, the rest of the load, the audit.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::broken_disk;
+use super::faults::{self, Damage};
+use super::loop_disk::LoopDisk;
+use super::plan::{End, Fault};
+use super::report::Round;
+use crate::cli::ask::exchange;
+use crate::cli::failure::Failure;
+use crate::cli::trial::LOOK_PERIOD;
+use crate::cli::trial::child::{PATIENCE, Process, Server};
+use crate::cli::trial::ground::Ground;
+
+/// Snapshots often, and small segments, so that a short load has many of both.
+pub const SERVE: [&str; 4] = ["--snapshot-period", "700ms", "--segment-mib", "1"];
+
+/// Wallets whose entries are added up after each round; after all rounds it is more.
+const WALLETS_CHECKED: u32 = 50;
+
+/// Bytes that are left free on a disk that is to run full.
+const LEFT_FREE_BYTES: u64 = 2 << 20;
+const BALLAST: &str = "ballast";
+
+/// A ledger under siege: what stays from one round to the next.
+#[derive(Debug)]
+pub struct Siege {
+    pub ground: Ground,
+    pub disk: Option<LoopDisk>,
+    pub key: SecretString,
+    /// Every server listens at the same place, so that the load finds the next one.
+    pub address: String,
+    pub round_time: Duration,
+    pub wallets: u32,
+}
+
+impl Siege {
+    /// One round, from a server that runs to a server that runs.
+    pub fn round(
+        &mut self,
+        number: u32,
+        end: End,
+        fault: Option<Fault>,
+        server: Server,
+    ) -> Result<(Round, Server), Failure> {
+        let mut problems = Vec::new();
+        let list = self.list(number);
+        let report = self.ground.path("load.json");
+        if report.is_file() {
+            fs::remove_file(&report).map_err(Failure::file("remove", &report))?;
+        }
+        if end == End::DiskFull {
+            self.put_ballast()?;
+        }
+        let slowest_start = server.ready.elapsed;
+        let mut load = self.load(&list, &report)?;
+        let round_millis = u64::try_from(self.round_time.as_millis()).unwrap_or(u64::MAX);
+        self.wait(&mut load, Duration::from_millis(rand::random_range(round_millis / 5..=round_millis * 4 / 5)))?;
+        self.end(end, server, &mut problems)?;
+
+        let mut put_in = None;
+        let mut damage = Damage::None;
+        if let Some(fault) = fault
+            && let Some(done) = faults::put_in(fault, &self.ground, &mut problems)?
+        {
+            (put_in, damage) = (Some(fault), done);
+        }
+        if end == End::KillInRecovery {
+            self.kill_in_recovery(slowest_start)?;
+        }
+        let server = self.start()?;
+        faults::check(&damage, &server.ready, &mut problems)?;
+        if fault == Some(Fault::SecondServer) {
+            faults::second_server(&self.ground, &mut problems)?;
+        }
+        self.wait_for_end(&mut load)?;
+        let loaded = self.ground.load_report(&load, &report)?;
+        let number_of = |name: &str| loaded[name].as_u64().unwrap_or_default();
+        for name in ["wrong", "errors", "unheard"] {
+            if number_of(name) > 0 && !(name == "errors" && end.has_no_disk() && only_failed_reads(&loaded)) {
+                problems.push(format!("{} requests of the load were {name}: {}", number_of(name), loaded["problems"]));
+            }
+        }
+
+        let audit = self.ground.audit(&server.url, self.key.expose_secret(), &list, WALLETS_CHECKED)?;
+        let different = audit.different + audit.refusals_different + audit.wallets_different;
+        if audit.missing + different > 0 || audit.found != audit.acknowledged || !audit.sums_zero {
+            problems
+                .push(format!("the audit found {} lost, {different} different: {:?}", audit.missing, audit.problems));
+        }
+        if audit.acknowledged == 0 {
+            problems.push("nothing was acknowledged, so nothing was tried".to_owned());
+        }
+        let round = Round {
+            number,
+            end,
+            fault: put_in,
+            acknowledged: audit.acknowledged,
+            recovered: audit.found,
+            lost: audit.missing,
+            different,
+            replayed_requests: number_of("replayed"),
+            sums_zero: audit.sums_zero,
+            recovered_in_seconds: server.ready.elapsed.as_secs_f64(),
+            replayed_records: server.ready.replayed_records,
+            torn_tail_bytes: server.ready.torn_tail_bytes,
+            problems,
+        };
+        Ok((round, server))
+    }
+
+    pub fn start(&self) -> Result<Server, Failure> {
+        self.ground.serving(&self.address, &SERVE).start(&self.ground.interrupted)
+    }
+
+    /// What was acknowledged in a round.
+    pub fn list(&self, number: u32) -> PathBuf {
+        self.ground.path(&format!("acknowledged-{number}"))
+    }
+
+    fn load(&self, list: &PathBuf, report: &PathBuf) -> Result<Process, Failure> {
+        let mut command = Command::new(&self.ground.programs.loadtest);
+        command.args(["run", "--quiet", "--reconnect", "--skip-setup", "--url", &format!("http://{}", self.address)]);
+        command.args(["--duration", &format!("{}ms", self.round_time.as_millis())]);
+        command.args(["--wallets", &self.wallets.to_string(), "--funds", "1000", "--amount-max", "100"]);
+        command.args(["--mix", "transfers=82,holds=8,reads=5,repeats=5", "--mode", "pipelined", "--connections", "32"]);
+        command.arg("--acknowledged").arg(list).arg("--json").arg(report);
+        command.env("FLORIN_API_KEY", self.key.expose_secret());
+        Process::start("the load generator", command, &self.ground.path("load.log"))
+    }
+
+    /// Ends the server in this way; what it has to do before that is checked.
+    fn end(&mut self, end: End, server: Server, problems: &mut Vec<String>) -> Result<(), Failure> {
+        let url = server.url.clone();
+        match end {
+            End::Kill | End::KillInRecovery => server.kill(),
+            End::KillInSnapshot => {
+                let key = self.key.clone();
+                let asking = move || exchange("POST", &url, "/v1/snapshots", Some(&key), "");
+                let asked = std::thread::Builder::new().name("snapshot".to_owned()).spawn(asking);
+                let asked = asked.map_err(Failure::Runtime)?;
+                std::thread::sleep(Duration::from_micros(rand::random_range(0..40_000)));
+                server.kill()?;
+                // It was asked of a server that has died: there may be an answer or none.
+                drop(asked.join());
+                Ok(())
+            }
+            End::Terminate => server.terminate(&self.ground.interrupted),
+            End::WritesFail => {
+                server.let_writes_fail()?;
+                problems.extend(broken_disk::check(&url, &self.key, true)?);
+                server.kill()
+            }
+            End::PowerCut => {
+                self.disk()?.cut_power()?;
+                problems.extend(broken_disk::check(&url, &self.key, false)?);
+                server.kill()?;
+                let disk = self.disk()?;
+                disk.unmount().and_then(|()| disk.mount()).map_err(Failure::Usage)
+            }
+            End::DiskFull => {
+                self.wait_until_full(&url)?;
+                problems.extend(broken_disk::check(&url, &self.key, false)?);
+                server.kill()?;
+                let ballast = self.disk()?.mount_point.join(BALLAST);
+                fs::remove_file(&ballast).map_err(Failure::file("remove", &ballast))
+            }
+        }
+    }
+
+    /// Starts on the folder and kills again before it has recovered, twice, at moments up to what the last start took.
+    fn kill_in_recovery(&self, slowest_start: Duration) -> Result<(), Failure> {
+        for _ in 0..2 {
+            let recovering = self.ground.serving(&self.address, &SERVE).launch(&self.ground.interrupted)?;
+            let micros = u64::try_from(slowest_start.as_micros()).unwrap_or(u64::MAX).max(1);
+            std::thread::sleep(Duration::from_micros(rand::random_range(0..micros)));
+            recovering.kill()?;
+        }
+        Ok(())
+    }
+
+    fn put_ballast(&mut self) -> Result<(), Failure> {
+        let disk = self.disk()?;
+        let bytes = disk.free_bytes()?.saturating_sub(LEFT_FREE_BYTES);
+        let path = disk.mount_point.join(BALLAST);
+        let mut file = File::create(&path).map_err(Failure::file("make", &path))?;
+        let chunk = vec![0; 1 << 20];
+        for _ in 0..bytes >> 20 {
+            file.write_all(&chunk).map_err(Failure::file("write", &path))?;
+        }
+        file.sync_all().map_err(Failure::file("write", &path))
+    }
+
+    fn wait_until_full(&self, url: &str) -> Result<(), Failure> {
+        let began = Instant::now();
+        while !broken_disk::has_noticed(url)? {
+            self.ground.check_interrupted()?;
+            if began.elapsed() > PATIENCE {
+                return Err(Failure::Usage("the disk does not run full: give a longer --round-time".to_owned()));
+            }
+            std::thread::sleep(LOOK_PERIOD);
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self) -> Result<&mut LoopDisk, Failure> {
+        self.disk.as_mut().ok_or_else(|| Failure::Usage("this end takes a disk of its own".to_owned()))
+    }
+
+    fn wait(&self, load: &mut Process, time: Duration) -> Result<(), Failure> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            if load.ended()?.is_some() {
+                return Err(load.failed("ended too soon"));
+            }
+            self.ground.check_interrupted()?;
+            std::thread::sleep(LOOK_PERIOD.min(time));
+        }
+        Ok(())
+    }
+
+    fn wait_for_end(&self, load: &mut Process) -> Result<(), Failure> {
+        let began = Instant::now();
+        while load.ended()?.is_none() {
+            self.ground.check_interrupted()?;
+            if began.elapsed() > self.round_time + PATIENCE {
+                return Err(load.failed("does not come to an end"));
+            }
+            std::thread::sleep(LOOK_PERIOD);
+        }
+        Ok(())
+    }
+}
+
+/// A disk without power gives nothing to read either, and the server says so: no answer that is wrong.
+fn only_failed_reads(loaded: &Value) -> bool {
+    let mut told = loaded["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    told.all(|problem| problem.contains("STORAGE_FAILED"))
+}
