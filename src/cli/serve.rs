@@ -25,6 +25,8 @@ Examples:
   florin serve --data-dir /var/lib/florin --listen 0.0.0.0:8443 \\
                --tls-cert cert.pem --tls-key key.pem
   florin serve --log-level info,florin::http=debug --log-format json
+  FLORIN_SNAPSHOTS=postgres://florin:...@db/florin florin serve
+                                               snapshots in Postgres instead of the data folder
   FLORIN_API_KEY=flk_... florin serve --data-dir ./new
                                                choose a new ledger's API key yourself
 
@@ -59,6 +61,11 @@ pub struct ServeArgs {
     /// Snapshots to keep. Segments of the log before all of them are moved to the archive, never deleted
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     snapshots_kept: u16,
+    /// Keep snapshots in a Postgres database, as postgres://user@host:port/database?sslmode=verify-full, instead of in
+    /// the data folder. Others can read this command line: rather give a password by the variable, PGPASSWORD or
+    /// ~/.pgpass
+    #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
+    snapshots: Option<SecretString>,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -95,6 +102,8 @@ pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
 }
 
 async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
+    // Before anything is made or opened, so that a wrong address leaves nothing behind.
+    let config = config(&args)?;
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
     if let Some(max) = args.connections_max {
@@ -116,7 +125,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let began = Instant::now();
     let bar = RecoveryBar::new(state.clone());
     let engine = tokio::select! {
-        engine = Engine::start(config(&args), move |progress| bar.show(progress)) => engine?,
+        engine = Engine::start(config, move |progress| bar.show(progress)) => engine?,
         () = stop.asked() => {
             tracing::info!("stopped while recovering; nothing was changed");
             return Ok(Verdict::Fine);
@@ -155,7 +164,7 @@ async fn wind_down(
     Ok(Verdict::Fine)
 }
 
-fn config(args: &ServeArgs) -> EngineConfig {
+fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {
     let mut config = EngineConfig::new(&args.data_dir);
     config.snapshot_period = args.snapshot_period.0;
     config.snapshots_kept = usize::from(args.snapshots_kept);
@@ -168,7 +177,8 @@ fn config(args: &ServeArgs) -> EngineConfig {
     if let Some(max) = args.in_flight_max {
         config.in_flight_max = max as usize;
     }
-    config
+    config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
+    Ok(config)
 }
 
 fn listening(error: ServerError) -> Failure {

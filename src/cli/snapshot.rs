@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use florin::engine::{Engine, EngineConfig};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::ask::{KeyArgs, ask};
@@ -33,6 +34,9 @@ pub struct SnapshotArgs {
     /// A data folder that no server has open: it is recovered, its snapshot taken, and closed again
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// With --data-dir: the Postgres database that keeps its snapshots; see florin serve --help
+    #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
+    snapshots: Option<SecretString>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -47,6 +51,7 @@ pub fn run(args: &SnapshotArgs) -> Result<Verdict, Failure> {
                 return Err(Failure::NoLedger { data_dir: data_dir.clone() });
             }
             config.snapshot_period = None;
+            config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.map_err(Failure::Runtime)?.block_on(take(config))?
         }

@@ -1,7 +1,10 @@
 //! What may be chosen about the engine, each with its default and its limit.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use wal::disk::Disk;
 
 /// Settings of one engine.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct EngineConfig {
     pub snapshot_period: Option<Duration>,
     /// Snapshots that are kept; segments of the log older than all of them go to the archive.
     pub snapshots_kept: usize,
+    /// The database that snapshots are kept in; `None`: they are files of the data folder.
+    pub snapshots_in: Option<snapshots::postgres::Address>,
 }
 
 pub const SHARDS_MAX: usize = 256;
@@ -41,6 +46,7 @@ impl EngineConfig {
             recent_rows_max: 1 << 20,
             snapshot_period: Some(Duration::from_secs(300)),
             snapshots_kept: 2,
+            snapshots_in: None,
         }
     }
 
@@ -54,6 +60,20 @@ impl EngineConfig {
 
     pub fn snapshots_dir(&self) -> PathBuf {
         self.data_dir.join("snapshots")
+    }
+
+    /// Where the snapshots of this log are written to and recovered from.
+    pub fn snapshot_store(&self, disk: &Arc<dyn Disk>, log_id: [u8; 16]) -> snapshots::Store {
+        let (disk, dir) = (Arc::clone(disk), self.snapshots_dir());
+        match &self.snapshots_in {
+            None => snapshots::Store::Disk { disk, dir },
+            Some(address) => snapshots::Store::Postgres(snapshots::postgres::Database {
+                address: address.clone(),
+                log_id,
+                disk,
+                outgoing_dir: dir.join("outgoing"),
+            }),
+        }
     }
 
     pub fn ids_dir(&self) -> PathBuf {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use snapshots::disk::Reader as SnapshotReader;
+use snapshots::Store;
 use tracing::{info, warn};
 use wal::disk::Disk;
 use wal::{Log, Reader};
@@ -34,7 +34,8 @@ pub enum StartError {
     #[error(
         "the log ends at record {last_lsn}, but {witness} knows of record {known_lsn}: records that were acknowledged \
          are missing. Restore the log (the folder `log`, and `archive` beside it) from a copy; if you mean to go back to \
-         record {last_lsn} and lose what came after it, move the folders `index` and `snapshots` away first"
+         record {last_lsn} and lose what came after it, move the folders `index` and `snapshots` away first, and \
+         delete snapshots in Postgres"
     )]
     RecordsMissing { last_lsn: u64, known_lsn: u64, witness: String },
     #[error("the engine's actors could not be started: {0}")]
@@ -118,8 +119,9 @@ pub fn recover(
     };
 
     let mut shards = empty_shards();
-    for entry in snapshots::disk::list(&**disk, &config.snapshots_dir())? {
-        if let Ok(snapshot) = SnapshotReader::open(&**disk, &config.snapshots_dir(), entry.lsn)
+    let store = config.snapshot_store(disk, reader.log_id());
+    for entry in list_snapshots(&store)? {
+        if let Ok(snapshot) = store.open(entry.lsn)
             && snapshot.header().log_id == reader.log_id()
         {
             check_reaches(found.last_lsn, entry.lsn, || format!("the snapshot {}", entry.path.display()))?;
@@ -134,7 +136,7 @@ pub fn recover(
             report.snapshots_passed_over += 1;
             continue;
         }
-        match load_snapshot(disk, config, entry.lsn, &reader, placement, &mut shards, &claims, progress) {
+        match load_snapshot(&store, entry.lsn, &reader, placement, &mut shards, &claims, progress) {
             Ok(()) => {
                 report.snapshot_lsn = entry.lsn;
                 break;
@@ -182,6 +184,17 @@ pub fn recover(
     Ok(Recovered { journal, reader, shards, claims, indexes, indexer, report })
 }
 
+/// A data folder that cannot be read is a reason not to start. A database is not: the log has everything.
+fn list_snapshots(store: &Store) -> Result<Vec<snapshots::Entry>, StartError> {
+    match (store.list(), store) {
+        (Err(error), Store::Postgres(_)) => {
+            warn!(%error, "the snapshots cannot be asked for, so the whole log is replayed instead; this takes longer");
+            Ok(Vec::new())
+        }
+        (listed, _) => Ok(listed?),
+    }
+}
+
 fn open_index(disk: &Arc<dyn Disk>, dir: &Path, last_lsn: u64) -> Result<Arc<Runs>, StartError> {
     let runs = Runs::open(Arc::clone(disk), dir)?;
     let witness = || format!("the index in {}", dir.display());
@@ -200,8 +213,7 @@ fn check_reaches(last_lsn: u64, known_lsn: u64, witness: impl Fn() -> String) ->
 
 #[allow(clippy::too_many_arguments)] // It is the middle of `recover`, apart only so that it can fail as one.
 fn load_snapshot(
-    disk: &Arc<dyn Disk>,
-    config: &EngineConfig,
+    store: &Store,
     lsn: u64,
     log: &Reader,
     placement: Placement,
@@ -209,7 +221,7 @@ fn load_snapshot(
     claims: &Claims,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), SnapshotError> {
-    let mut reader = SnapshotReader::open(&**disk, &config.snapshots_dir(), lsn)?;
+    let mut reader = store.open(lsn)?;
     let header = *reader.header();
     let group = log.chain_at(lsn).ok().flatten();
     let fits = group.is_some_and(|group| group.last_lsn == lsn && group.chain == header.chain_hash);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use snapshots::disk::{Reader, Writer};
+use snapshots::{Reader, Store, Writer};
 use wal::disk::Disk;
 
 use crate::ledger::book::CurrencySum;
@@ -109,11 +109,16 @@ impl Collector {
     }
 }
 
-/// Begins the file of a snapshot at a mark.
+/// Begins a snapshot at a mark, as a file.
 pub fn begin(disk: Arc<dyn Disk>, dir: &Path, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
+    begin_in(&Store::Disk { disk, dir: dir.to_owned() }, marked, log_id)
+}
+
+/// Begins a snapshot at a mark, wherever they are kept.
+pub fn begin_in(store: &Store, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
     let header =
         snapshots::Header { lsn: marked.lsn, time_micros: marked.time_micros, chain_hash: marked.chain, log_id };
-    Ok(Writer::create(disk, dir, header)?)
+    Ok(store.create(header)?)
 }
 
 /// Reads a whole snapshot and checks that its rows are those that were written.

@@ -1,13 +1,16 @@
 //! The snapshotter: an actor that takes snapshots on a period and on request, one at a time, while the shards
-//! go on. It also makes the ledger's totals, which are a snapshot that is not written down.
+//! go on. It also makes the ledger's totals, which are a snapshot that is not written down; they need not wait
+//! until a snapshot that has been copied is written, since where it goes may be slow.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::RecvTimeoutError;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 use wal::disk::Disk;
 
 use crate::ledger::StateHash;
@@ -24,11 +27,15 @@ const COPY_SECONDS_MAX: u64 = 60;
 /// Longest wait for the indexes to reach the mark.
 const INDEX_SECONDS_MAX: u64 = 300;
 
+type TakeReply = oneshot::Sender<Result<SnapshotSummary, SnapshotError>>;
+
 /// What the snapshotter is asked for.
 pub enum SnapshotterMessage {
     Periodic,
-    Take(oneshot::Sender<Result<SnapshotSummary, SnapshotError>>),
+    Take(TakeReply),
     Totals(oneshot::Sender<Result<(Marked, Totals), SnapshotError>>),
+    /// What was copied has been written, up to this position, or has not.
+    Written(Option<u64>),
 }
 
 /// A snapshot that has been taken.
@@ -58,6 +65,8 @@ pub struct Snapshotter;
 pub struct SnapshotterState {
     camera: Camera,
     last_lsn: u64,
+    writing: Option<JoinHandle<()>>,
+    waiting: VecDeque<TakeReply>,
 }
 
 impl Actor for Snapshotter {
@@ -73,59 +82,132 @@ impl Actor for Snapshotter {
         if let Some(period) = camera.config.snapshot_period {
             myself.send_interval(period, || SnapshotterMessage::Periodic);
         }
-        Ok(SnapshotterState { camera, last_lsn })
+        Ok(SnapshotterState { camera, last_lsn, writing: None, waiting: VecDeque::new() })
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<SnapshotterMessage>,
+        myself: ActorRef<SnapshotterMessage>,
         message: SnapshotterMessage,
         state: &mut SnapshotterState,
     ) -> Result<(), ActorProcessingErr> {
-        let camera = state.camera.clone();
         match message {
-            SnapshotterMessage::Periodic => {
-                let last_lsn = state.last_lsn;
-                match blocking(move || camera.take(last_lsn)).await {
-                    Ok(summary) => state.last_lsn = summary.lsn,
-                    Err(error) => warn!(%error, "no snapshot was taken; it is tried again after the next period"),
-                }
+            SnapshotterMessage::Periodic if state.writing.is_some() => {
+                warn!("the last snapshot is still being written; the next one is taken after the next period");
             }
-            SnapshotterMessage::Take(reply) => {
-                let taken = blocking(move || camera.take(u64::MAX)).await;
-                if let Ok(summary) = &taken {
-                    state.last_lsn = summary.lsn;
-                }
-                drop(reply.send(taken));
-            }
+            SnapshotterMessage::Periodic => state.begin(myself, None).await,
+            SnapshotterMessage::Take(reply) if state.writing.is_some() => state.waiting.push_back(reply),
+            SnapshotterMessage::Take(reply) => state.begin(myself, Some(reply)).await,
             SnapshotterMessage::Totals(reply) => {
+                let camera = state.camera.clone();
                 drop(reply.send(blocking(move || camera.totals()).await));
             }
+            SnapshotterMessage::Written(lsn) => {
+                state.last_lsn = lsn.unwrap_or(state.last_lsn);
+                state.writing = None;
+                if let Some(reply) = state.waiting.pop_front() {
+                    state.begin(myself, Some(reply)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The data folder may be taken by another server only when nothing is written there any more.
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<SnapshotterMessage>,
+        state: &mut SnapshotterState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(writing) = state.writing.take() {
+            drop(writing.await);
         }
         Ok(())
     }
 }
 
+impl SnapshotterState {
+    /// Copies the ledger here, and leaves it to a task to write down what was copied. Whoever asks gets a snapshot
+    /// in any case; the period only takes one if something has happened since the last.
+    async fn begin(&mut self, myself: ActorRef<SnapshotterMessage>, reply: Option<TakeReply>) {
+        let last_lsn = if reply.is_some() { u64::MAX } else { self.last_lsn };
+        let camera = self.camera.clone();
+        match blocking(move || camera.cut(last_lsn)).await {
+            Ok(Cut::Copied(copied)) => {
+                let camera = self.camera.clone();
+                self.writing = Some(tokio::spawn(async move {
+                    let lsn = match tokio::task::spawn_blocking(move || camera.write(copied)).await {
+                        Ok(written) => tell(reply, written),
+                        Err(panic) => {
+                            error!(%panic, "a snapshot could not be written to its end");
+                            None
+                        }
+                    };
+                    // If the actor has stopped meanwhile, it needs to know nothing more.
+                    drop(myself.send_message(SnapshotterMessage::Written(lsn)));
+                }));
+            }
+            Ok(Cut::Nothing(summary)) => self.last_lsn = tell(reply, Ok(summary)).unwrap_or(self.last_lsn),
+            Err(error) => drop(tell(reply, Err(error))),
+        }
+    }
+}
+
+/// Tells whoever has asked, or the log; answers how far the ledger is written down now.
+fn tell(reply: Option<TakeReply>, taken: Result<SnapshotSummary, SnapshotError>) -> Option<u64> {
+    let lsn = taken.as_ref().ok().map(|summary| summary.lsn);
+    match (reply, taken) {
+        (Some(reply), taken) => drop(reply.send(taken)),
+        (None, Err(error)) => warn!(%error, "no snapshot was taken; it is tried again after the next period"),
+        (None, Ok(_)) => {}
+    }
+    lsn
+}
+
+/// What a cut came to.
+enum Cut {
+    /// Nothing has happened that a snapshot would have to hold.
+    Nothing(SnapshotSummary),
+    Copied(Copied),
+}
+
+/// Copied out of the shards, and not yet written to its end.
+struct Copied {
+    marked: Marked,
+    collector: Collector,
+    began: Instant,
+}
+
 impl Camera {
-    /// Takes a snapshot, unless nothing has happened since `last_lsn`.
-    fn take(&self, last_lsn: u64) -> Result<SnapshotSummary, SnapshotError> {
+    /// Copies the ledger at a mark, unless nothing has happened since `last_lsn`.
+    fn cut(&self, last_lsn: u64) -> Result<Cut, SnapshotError> {
         let began = Instant::now();
         let (cut, marked) = self.mark()?;
         if marked.lsn == last_lsn || marked.lsn == 0 {
             let (totals, _) = self.collect(&cut, Collector::new(None))?;
-            return Ok(summary(marked, &totals, 0, began));
+            return Ok(Cut::Nothing(summary(marked, &totals, 0, began)));
         }
-        let writer = snapshot::begin(Arc::clone(&self.disk), &self.config.snapshots_dir(), marked, self.log_id)?;
+        let writer = snapshot::begin_in(&self.store(), marked, self.log_id)?;
         let mut collector = Collector::new(Some(writer));
         self.copy(&cut, &mut collector)?;
+        Ok(Cut::Copied(Copied { marked, collector, began }))
+    }
+
+    fn write(&self, Copied { marked, collector, began }: Copied) -> Result<SnapshotSummary, SnapshotError> {
         // A snapshot without the entries before it would be useless: they cannot be made from balances.
         self.wait_for_indexes(marked.lsn)?;
         let (totals, written) = collector.finish()?;
         let bytes = written.map_or(0, |written| written.bytes);
-        self.tidy()?;
+        if let Err(error) = self.tidy() {
+            warn!(%error, "old snapshots were not put away; it is tried again after the next one");
+        }
         let summary = summary(marked, &totals, bytes, began);
         info!(lsn = summary.lsn, bytes, wallets = summary.wallets, micros = summary.duration_micros, "snapshot taken");
         Ok(summary)
+    }
+
+    fn store(&self) -> snapshots::Store {
+        self.config.snapshot_store(&self.disk, self.log_id)
     }
 
     fn totals(&self) -> Result<(Marked, Totals), SnapshotError> {
@@ -190,9 +272,9 @@ impl Camera {
 
     /// Puts old snapshots away, and tells the journal which segments nobody recovers from any more.
     fn tidy(&self) -> Result<(), SnapshotError> {
-        let dir = self.config.snapshots_dir();
-        snapshots::disk::prune(&*self.disk, &dir, self.config.snapshots_kept)?;
-        let kept = snapshots::disk::list(&*self.disk, &dir)?;
+        let store = self.store();
+        store.prune(self.config.snapshots_kept)?;
+        let kept = store.list()?;
         if let Some(oldest) = kept.last()
             && kept.len() >= self.config.snapshots_kept
         {

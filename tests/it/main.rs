@@ -12,6 +12,9 @@ mod http_openapi;
 mod http_server;
 mod http_tls;
 mod http_wrong_input;
+#[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
+mod postgres_server;
 mod recovery;
 mod rig;
+mod snapshots_postgres;
 mod tree;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use florin::engine::snapshot;
 use florin::ledger::{Authorization, Book, Hold};
-use snapshots::disk::Reader;
+use snapshots::{Reader, disk};
 use wal::disk::Disk;
 
 use super::report::{Finding, Part, Report};
@@ -48,8 +48,8 @@ impl SnapshotChecks {
         let mut waiting = Vec::new();
         let mut findings = Vec::new();
         for entry in entries.iter().rev() {
-            match Reader::open(disk, dir, entry.lsn) {
-                Ok(reader) => waiting.push(Waiting { path: entry.path.clone(), reader }),
+            match disk::Reader::open(disk, dir, entry.lsn) {
+                Ok(reader) => waiting.push(Waiting { path: entry.path.clone(), reader: reader.into() }),
                 Err(error) if gone(&error) => return Ok(None),
                 Err(error @ snapshots::Error::Io { .. }) => return Err(error.into()),
                 Err(error) => findings.push(finding(entry.lsn, error.to_string())),
