@@ -2,6 +2,7 @@
 //! and nothing is lost.
 
 use std::path::Path;
+use std::time::Duration;
 
 use florin::engine::{Engine, EngineConfig, Outcome};
 use florin::ledger::StateHash;
@@ -107,6 +108,7 @@ async fn the_engine_comes_back_from_postgres_and_never_depends_on_it() {
     damaged_ones_are_passed_over(&dir, &server, last, lsn).await;
     assert_eq!(book(&dir).state_hash(), last);
     the_command_line_takes_the_address(&dir, &server);
+    the_period_tries_again_and_the_archive_waits(&server).await;
 }
 
 async fn damaged_ones_are_passed_over(dir: &TempDir, server: &Server, expected: StateHash, newest: u64) {
@@ -129,6 +131,41 @@ async fn damaged_ones_are_passed_over(dir: &TempDir, server: &Server, expected: 
     engine.snapshot().await.expect("a snapshot is taken");
     engine.stop().await;
     assert_eq!(server.sql("SELECT count(DISTINCT log_id), count(*) FROM florin_snapshots"), "2|3");
+}
+
+/// While the database is down no segment of the log is archived; when it is there again, the period finds it.
+async fn the_period_tries_again_and_the_archive_waits(server: &Server) {
+    let dir = TempDir::new().expect("a temporary folder");
+    let archived = || {
+        let entries = std::fs::read_dir(dir.path().join("archive")).into_iter().flatten();
+        entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some())).count()
+    };
+    let count = "SELECT count(*) FROM florin_snapshots WHERE complete";
+    let before = server.sql(count);
+    server.crash();
+    let mut settings = in_postgres(&dir, server);
+    settings.snapshot_period = Some(Duration::from_millis(50));
+    let engine = start(settings).await;
+    open_funded(&engine, WALLETS, 1_000_000).await;
+    // More than one segment of 1 MiB, in few groups.
+    for batch in 0..20u128 {
+        let id = |number: u128| FIRST_ID + batch * 1_000 + number;
+        let transfers = (0..1_000).map(|number| transfer(id(number), &[(1, -1), (2, 1)])).collect();
+        let outcomes = engine.transfer_each(transfers).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted(_))));
+    }
+    assert!(engine.snapshot().await.is_err());
+    assert_eq!(archived(), 0);
+
+    server.up();
+    while server.sql(count) == before {}
+    for round in 0..3 {
+        pay(&engine, 20_000 + round..20_001 + round).await;
+        engine.snapshot().await.expect("a snapshot is taken");
+    }
+    assert!(archived() > 0);
+    engine.stop().await;
+    assert_eq!(book(&dir).wallets.len(), WALLETS as usize + 1);
 }
 
 fn the_command_line_takes_the_address(dir: &TempDir, server: &Server) {
