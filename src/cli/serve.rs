@@ -131,8 +131,9 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
-    say_ready(&args, &engine, began.elapsed());
+    // Whoever reads that it is ready may ask at once.
     state.ready(engine.clone());
+    say_ready(&args, &engine, began.elapsed());
 
     stop.asked().await;
     tokio::select! {
