@@ -59,13 +59,6 @@ impl LoopDisk {
         let cut = unsafe { ioctl(&root, Setter::<SHUTDOWN, u32>::new(WITHOUT_FLUSH)) };
         cut.map_err(|error| Failure::file("cut the power of", &self.mount_point)(error.into()))
     }
-
-    /// Bytes that are free.
-    pub fn free_bytes(&self) -> Result<u64, Failure> {
-        let found = rustix::fs::statvfs(&self.mount_point);
-        let found = found.map_err(|error| Failure::file("ask about", &self.mount_point)(error.into()))?;
-        Ok(found.f_bavail * found.f_frsize)
-    }
 }
 
 impl Drop for LoopDisk {

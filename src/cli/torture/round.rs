@@ -1,8 +1,8 @@
 //! One round: load, the server's end in its middle, damage, the next start, the rest of the load, the audit.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,9 @@ pub const SERVE: [&str; 4] = ["--snapshot-period", "700ms", "--segment-mib", "1"
 /// Wallets whose entries are added up after each round; after all rounds it is more.
 const WALLETS_CHECKED: u32 = 50;
 
-/// Bytes that are left free on a disk that is to run full.
-const LEFT_FREE_BYTES: u64 = 2 << 20;
+/// What fills a disk beside the server.
 const BALLAST: &str = "ballast";
+const BALLAST_CHUNK_BYTES: usize = 64 << 10;
 
 /// A ledger under siege: what stays from one round to the next.
 #[derive(Debug)]
@@ -56,9 +56,6 @@ impl Siege {
         let report = self.ground.path("load.json");
         if report.is_file() {
             fs::remove_file(&report).map_err(Failure::file("remove", &report))?;
-        }
-        if end == End::DiskFull {
-            self.put_ballast()?;
         }
         let slowest_start = server.ready.elapsed;
         let mut load = self.load(&list, &report)?;
@@ -167,10 +164,10 @@ impl Siege {
                 disk.unmount().and_then(|()| disk.mount()).map_err(Failure::Usage)
             }
             End::DiskFull => {
-                self.wait_until_full(&url)?;
+                let ballast = self.disk()?.mount_point.join(BALLAST);
+                self.fill_disk(&url, &ballast)?;
                 problems.extend(broken_disk::check(&url, &self.key, false)?);
                 server.kill()?;
-                let ballast = self.disk()?.mount_point.join(BALLAST);
                 fs::remove_file(&ballast).map_err(Failure::file("remove", &ballast))
             }
         }
@@ -187,28 +184,26 @@ impl Siege {
         Ok(())
     }
 
-    fn put_ballast(&mut self) -> Result<(), Failure> {
-        let disk = self.disk()?;
-        let bytes = disk.free_bytes()?.saturating_sub(LEFT_FREE_BYTES);
-        let path = disk.mount_point.join(BALLAST);
-        let mut file = File::create(&path).map_err(Failure::file("make", &path))?;
-        let chunk = vec![0; 1 << 20];
-        for _ in 0..bytes >> 20 {
-            file.write_all(&chunk).map_err(Failure::file("write", &path))?;
-        }
-        file.sync_all().map_err(Failure::file("write", &path))
-    }
-
-    fn wait_until_full(&self, url: &str) -> Result<(), Failure> {
+    /// Fills the disk beside the server, as a neighbour would, until the server has noticed.
+    fn fill_disk(&mut self, url: &str, ballast: &Path) -> Result<(), Failure> {
+        let mut file = File::create(ballast).map_err(Failure::file("make", ballast))?;
+        let chunk = vec![0; BALLAST_CHUNK_BYTES];
         let began = Instant::now();
-        while !broken_disk::has_noticed(url)? {
+        loop {
+            match file.write_all(&chunk) {
+                Ok(()) => continue,
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+                Err(error) => return Err(Failure::file("write", ballast)(error)),
+            }
+            if broken_disk::has_noticed(url)? {
+                return Ok(());
+            }
             self.ground.check_interrupted()?;
-            if began.elapsed() > PATIENCE {
-                return Err(Failure::Usage("the disk does not run full: give a longer --round-time".to_owned()));
+            if began.elapsed() > self.round_time {
+                return Err(Failure::Usage("the full disk is not noticed: give a longer --round-time".to_owned()));
             }
             std::thread::sleep(LOOK_PERIOD);
         }
-        Ok(())
     }
 
     fn disk(&mut self) -> Result<&mut LoopDisk, Failure> {

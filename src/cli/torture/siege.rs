@@ -127,21 +127,22 @@ fn besiege(
     let data_dir = disk.as_ref().map_or(path.as_path(), |disk| disk.mount_point.as_path()).join("data");
     let folder = Folder { path, keep: true };
     let ground = Ground { programs: programs.clone(), interrupted: Arc::clone(interrupted), folder, data_dir };
-    let server = ground.serving("127.0.0.1:0", &SERVE).start(interrupted)?;
-    let key = server.api_key.clone().ok_or_else(|| Failure::Usage("the server showed no API key".to_owned()))?;
+    let first = ground.serving("127.0.0.1:0", &SERVE).start(interrupted)?;
+    let key = first.api_key.clone().ok_or_else(|| Failure::Usage("the server showed no API key".to_owned()))?;
     let mut siege = Siege {
-        address: server.address().to_owned(),
+        address: first.address().to_owned(),
         key: SecretString::from(key),
         round_time: part.round_time,
         wallets: args.wallets,
         ground,
         disk,
     };
+    // Declared after the siege, so that on the way out of a failure it ends before its disk is unmounted.
+    let mut server = first;
     teller.say(&format!("{}: {} rounds on {}", part.name, part.rounds, siege.ground.data_dir.display()));
     broken_disk::open_witness(&server.url, &siege.key)?;
     open_wallets(&siege, &server)?;
     let bar = screen::bar(part.name, u64::from(part.rounds));
-    let mut server = server;
     for number in 0..part.rounds {
         let (end, fault) = (part.plan)(number);
         let (round, next) = siege.round(number + 1, end, fault, server)?;
