@@ -19,9 +19,19 @@ struct Server {
 
 impl Server {
     fn start(dir: &Path, more: &[&str]) -> Server {
+        Server::spawn(dir, "error", more, Stdio::inherit())
+    }
+
+    fn spawn(dir: &Path, log_level: &str, more: &[&str], stderr: Stdio) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_florin"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--stop-with-stdin", "--log-level", "error"]);
-        command.arg("--data-dir").arg(dir).args(more).env_remove("FLORIN_API_KEY").env_remove("RUST_LOG");
+        command.args(["serve", "--listen", "127.0.0.1:0", "--stop-with-stdin", "--log-level", log_level]);
+        command
+            .stderr(stderr)
+            .arg("--data-dir")
+            .arg(dir)
+            .args(more)
+            .env_remove("FLORIN_API_KEY")
+            .env_remove("RUST_LOG");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let stdin = child.stdin.take();
@@ -120,6 +130,23 @@ async fn a_stopped_server_has_nothing_to_replay_and_a_killed_one_has() {
     assert_eq!(json_line(&taken, "state_hash", state.as_str().expect("text"))["wallets"], 21);
 }
 
+/// The log file lay on the disk of the ledger. When that was full, the line that told of it could not be written, and
+/// the panic about that ended the process, which had to go on to be read.
+#[test]
+fn a_log_line_that_cannot_be_written_ends_nothing() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut server = Server::spawn(dir.path(), "debug", &["--json"], full.into());
+    let listening = server.json("listening");
+    server.json("ready");
+    let (url, key) = (&listening["url"], &listening["api_key"]);
+    let taken = snapshot(url.as_str().expect("an address"), key.as_str().expect("a key at the first start"));
+    assert_eq!(taken.code, 0, "{taken:?}");
+    server.signal("TERM");
+    server.json("stopped");
+    assert_eq!(server.code(), Some(0));
+}
+
 #[test]
 fn what_cannot_be_done_is_told_in_a_sentence() {
     let dir = TempDir::new().expect("a temporary folder");
@@ -136,6 +163,8 @@ fn what_cannot_be_done_is_told_in_a_sentence() {
         (&["serve", "--data-dir", path, "--snapshot-period", "often"], "5m"),
         (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--api-key", "short"], "an API key starts with"),
         (&["demo", "--loadtest", "/nonexistent/loadtest"], "cargo build --release"),
+        (&["torture", "--loadtest", "/nonexistent/loadtest"], "cargo build --release"),
+        (&["torture", "--loadtest", env!("CARGO_BIN_EXE_florin"), "--data-dir", path], "cannot make the new folder"),
     ] {
         let said = florin(arguments);
         assert!(said.code == 2 && said.err.contains(words), "{arguments:?}: {said:?}");
