@@ -36,8 +36,8 @@ A power cut is the ioctl EXT4_IOC_SHUTDOWN on a loop-mounted file system: what w
     and until the server is killed every write of its fails. Where this machine lacks something for it, those rounds \
     are reported as SKIPPED, and are not counted.
 
-Exit code: 0 nothing was lost, doubled or accepted wrongly; 1 something was, and the folder is left as it is; 2 the \
-    torture could not be finished.";
+Exit code: 0 nothing was lost, doubled or accepted wrongly; 1 something was, or a round broke off, and the folder is \
+    left as it is; 2 the torture could not begin, or was interrupted.";
 
 #[derive(Args, Clone, Debug)]
 pub struct TortureArgs {

@@ -12,6 +12,8 @@ pub struct Report {
     pub verdict: &'static str,
     pub rounds: Vec<Round>,
     pub grounds: Vec<GroundReport>,
+    /// Rounds that broke off, and why.
+    pub unfinished: Vec<String>,
     /// What this machine could not do, and why.
     pub skipped: Vec<String>,
     pub seconds: f64,
@@ -56,6 +58,7 @@ impl Report {
     pub fn all_well(&self) -> bool {
         self.rounds.iter().all(|round| round.problems.is_empty())
             && self.grounds.iter().all(|ground| ground.problems.is_empty())
+            && self.unfinished.is_empty()
     }
 
     pub fn table(&self) -> String {
@@ -88,10 +91,11 @@ impl Report {
             out.push_str(&format!("SKIPPED: {why}\n"));
         }
         out.push_str(match (self.rounds.is_empty(), self.all_well()) {
-            (true, _) => "\nNo round was done, so nothing is proved.\n",
+            (_, false) => "\nNOT all is well:\n",
+            (true, true) => "\nNo round was done, so nothing is proved.\n",
             (false, true) => "\nNothing that was acknowledged was lost, and nothing happened twice.\n",
-            (false, false) => "\nNOT all is well:\n",
         });
+        self.unfinished.iter().for_each(|why| out.push_str(&format!("  broken off: {why}\n")));
         for round in &self.rounds {
             round.problems.iter().for_each(|what| out.push_str(&format!("  round {}: {what}\n", round.number)));
         }

@@ -114,8 +114,13 @@ impl Siege {
         Ok((round, server))
     }
 
-    pub fn start(&self) -> Result<Server, Failure> {
-        self.ground.serving(&self.address, &SERVE).start(&self.ground.interrupted)
+    fn start(&self) -> Result<Server, Failure> {
+        let server = self.ground.serving(&self.address, &SERVE).start(&self.ground.interrupted)?;
+        // Only a new ledger shows a key: there is nothing left then that could be asked for what is lost.
+        if server.api_key.is_some() {
+            return Err(Failure::Usage("the whole ledger is LOST: the server has begun a new one".to_owned()));
+        }
+        Ok(server)
     }
 
     /// What was acknowledged in a round.

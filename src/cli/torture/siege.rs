@@ -17,7 +17,7 @@ use super::plan::{self, End, Fault};
 use super::report::{GroundReport, Report, Round};
 use super::round::{SERVE, Siege};
 use super::{TortureArgs, broken_disk};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, with_causes};
 use crate::cli::screen;
 use crate::cli::trial::Programs;
 use crate::cli::trial::child::{Process, Server};
@@ -102,13 +102,18 @@ fn all_parts(
                 continue;
             }
         };
-        besiege(args, &part, programs, path, disk, interrupted, &teller, &mut report)?;
+        // A server that does not start again is the worst finding of all, so a failure here is one.
+        match besiege(args, &part, programs, path, disk, interrupted, &teller, &mut report) {
+            Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+            Err(failure) => report.unfinished.push(format!("{}: {}", part.name, with_causes(&failure))),
+            Ok(()) => {}
+        }
     }
     report.seconds = began.elapsed().as_secs_f64();
     report.verdict = match (report.rounds.is_empty(), report.all_well()) {
-        (true, true) => "nothing done",
-        (_, true) => "fine",
         (_, false) => "wrong",
+        (true, true) => "nothing done",
+        (false, true) => "fine",
     };
     Ok(report)
 }
