@@ -52,11 +52,17 @@ pub fn put_in(fault: Fault, ground: &Ground, problems: &mut Vec<String>) -> Resu
     }
 }
 
-/// Holds the start against the damage, and takes a bad snapshot away, as the operator would.
-pub fn check(damage: &Damage, ready: &Ready, problems: &mut Vec<String>) -> Result<(), Failure> {
+/// Holds the start against the damage, and takes a bad snapshot away, as the operator would. A start before this one,
+/// that was killed, may have mended it already: it may have come so far as to take a snapshot of its own.
+pub fn check(
+    damage: &Damage,
+    ready: &Ready,
+    was_started_before: bool,
+    problems: &mut Vec<String>,
+) -> Result<(), Failure> {
     match damage {
         Damage::Snapshot { path, lsn } => {
-            if ready.snapshot_lsn >= *lsn {
+            if ready.snapshot_lsn >= *lsn && !was_started_before {
                 problems.push(format!("the damaged snapshot at {lsn} was used"));
             }
             match fs::remove_file(path) {
@@ -65,7 +71,7 @@ pub fn check(damage: &Damage, ready: &Ready, problems: &mut Vec<String>) -> Resu
             }
         }
         Damage::Index => {
-            if ready.replayed_records != ready.last_lsn {
+            if ready.replayed_records != ready.last_lsn && !was_started_before {
                 problems.push(format!("{} records were replayed of {}", ready.replayed_records, ready.last_lsn));
             }
             Ok(())

@@ -74,7 +74,7 @@ impl Siege {
             self.kill_in_recovery(slowest_start)?;
         }
         let server = self.start()?;
-        faults::check(&damage, &server.ready, &mut problems)?;
+        faults::check(&damage, &server.ready, end == End::KillInRecovery, &mut problems)?;
         if fault == Some(Fault::SecondServer) {
             faults::second_server(&self.ground, &mut problems)?;
         }
