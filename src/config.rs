@@ -14,6 +14,9 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// Bodies of POST /v1/transfers/bulk.
     pub bulk_body_bytes_max: usize,
+    /// Bodies of all requests under way together, but for those that come in one piece; what comes on top is refused
+    /// as overload.
+    pub bodies_bytes_max: usize,
     /// From the first byte of a request to the end of its headers.
     pub header_read: Duration,
     /// From the end of the headers to the end of the body.
@@ -38,6 +41,7 @@ impl Default for HttpLimits {
             header_count_max: 64,
             body_bytes_max: 1024 * 1024,
             bulk_body_bytes_max: 4 * 1024 * 1024,
+            bodies_bytes_max: 256 * 1024 * 1024,
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
             request: Duration::from_secs(60),

@@ -1,6 +1,7 @@
-//! Reads a request's body into one buffer, within a limit of bytes and a limit of time.
+//! Reads a request's body into one buffer, within a limit of bytes and a limit of time, and within what all bodies
+//! that are under way may take together.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
@@ -8,13 +9,43 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::CONTENT_LENGTH;
 
 use super::problem::{Code, Problem};
+use crate::config::HttpLimits;
+
+/// A request's part of the memory of all bodies; given back when it is dropped.
+pub(super) struct Share<'s> {
+    taken_bytes: &'s AtomicUsize,
+    own_bytes: usize,
+}
+
+impl<'s> Share<'s> {
+    /// `taken_bytes` is what all requests have taken together.
+    pub(super) fn new(taken_bytes: &'s AtomicUsize) -> Share<'s> {
+        Share { taken_bytes, own_bytes: 0 }
+    }
+
+    fn take(&mut self, bytes: usize, bytes_max: usize) -> Result<(), Problem> {
+        self.own_bytes += bytes;
+        if self.taken_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > bytes_max {
+            let detail = "The bodies of other requests take all the memory that there is for them; try again.";
+            return Err(Problem::new(Code::Overloaded, detail));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.taken_bytes.fetch_sub(self.own_bytes, Ordering::Relaxed);
+    }
+}
 
 /// A length that is told above the limit is refused before anything is read.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Incoming,
     bytes_max: usize,
-    time_max: Duration,
+    limits: &HttpLimits,
+    share: &mut Share<'_>,
 ) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
@@ -26,15 +57,21 @@ pub(super) async fn read(
         Some(_) => return Err(too_large(bytes_max)),
         None => None,
     };
-    let all = collect(body, told.unwrap_or(0), bytes_max);
-    tokio::time::timeout(time_max, all).await.unwrap_or_else(|_| {
-        let detail = format!("The body was not there after {} seconds.", time_max.as_secs());
+    let all = collect(body, told.unwrap_or(0), (bytes_max, limits.bodies_bytes_max), share);
+    tokio::time::timeout(limits.body_read, all).await.unwrap_or_else(|_| {
+        let detail = format!("The body was not there after {} seconds.", limits.body_read.as_secs());
         Err(Problem::new(Code::RequestTimeout, detail))
     })
 }
 
-/// Most bodies come in one piece, which is then taken as it is.
-async fn collect(mut body: Incoming, told: usize, bytes_max: usize) -> Result<Bytes, Problem> {
+/// Most bodies come in one piece, which is then taken as it is: it lies in the connection's own buffer, and takes
+/// nothing of the memory of all bodies.
+async fn collect(
+    mut body: Incoming,
+    told: usize,
+    (bytes_max, bodies_bytes_max): (usize, usize),
+    share: &mut Share<'_>,
+) -> Result<Bytes, Problem> {
     let mut buffer = Vec::new();
     while let Some(frame) = body.frame().await {
         let broken = |_| Problem::new(Code::InvalidRequest, "The body broke off.");
@@ -46,7 +83,12 @@ async fn collect(mut body: Incoming, told: usize, bytes_max: usize) -> Result<By
             return Ok(data);
         }
         if buffer.is_empty() {
+            share.take(told, bodies_bytes_max)?;
             buffer.reserve_exact(told);
+        }
+        // A body that tells no length takes its part as it comes.
+        if told == 0 {
+            share.take(data.len(), bodies_bytes_max)?;
         }
         buffer.extend_from_slice(&data);
     }

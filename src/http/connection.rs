@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
@@ -40,6 +40,8 @@ struct Activity {
     requests_begun: AtomicU64,
     requests_open: AtomicUsize,
     is_http2: AtomicBool,
+    /// About how much has been answered and not been taken by the client.
+    unsent_bytes: AtomicUsize,
 }
 
 /// One request is under way as long as this lives, even if its future is dropped.
@@ -49,6 +51,14 @@ pub(super) struct Underway<'c>(&'c Connection);
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
 /// Room for the headers of several pipelined requests, and for a piece of a body.
 const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// How much is read at a time while no request is under way. hyper answers all of it before it writes any answer.
+const READ_BYTES_BETWEEN_REQUESTS: usize = 16 * 1024;
+/// With more unsent than this nothing is read, so that whoever does not take answers cannot ask for more.
+const UNSENT_BYTES_BEFORE_READING: usize = 128 * 1024;
+/// With more unsent than this the connection ends after the answer: what one read asks for has its limit too.
+const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+/// Status line and headers of an answer, about.
+const ANSWER_HEAD_BYTES: usize = 256;
 
 impl Protocol {
     pub(super) fn new(limits: &HttpLimits) -> Protocol {
@@ -83,7 +93,7 @@ pub(super) async fn run<S>(
 {
     let connection =
         Arc::new(Connection { state, limits, accepted: Accepted::default(), activity: Activity::default() });
-    let io = TokioIo::new(Counted { stream, connection: Arc::clone(&connection) });
+    let io = TokioIo::new(Counted { stream, connection: Arc::clone(&connection), reader: None });
     let shared = Arc::clone(&connection);
     let service = service_fn(move |request| {
         let connection = Arc::clone(&shared);
@@ -126,6 +136,14 @@ impl Connection {
         self.state.meters().in_flight.increment(1.0);
         activity.mark();
         Underway(self)
+    }
+
+    /// Takes note of an answer; whether it should be the connection's last.
+    pub(super) fn answers(&self, body_bytes: usize) -> bool {
+        // One answer may be larger than the limit; what counts is what was unsent before it.
+        let unsent_bytes = self.activity.unsent_bytes.fetch_add(body_bytes + ANSWER_HEAD_BYTES, Ordering::Relaxed);
+        // HTTP/2 has windows, beyond which nothing is asked for or sent.
+        unsent_bytes > UNSENT_BYTES_MAX && !self.activity.is_http2.load(Ordering::Relaxed)
     }
 }
 
@@ -177,17 +195,52 @@ impl Watchdog {
     }
 }
 
-/// A stream that counts what is read from it.
+/// A stream that counts what goes through it, and is not read while too much has not gone out.
 struct Counted<S> {
     stream: S,
     connection: Arc<Connection>,
+    /// Whoever wanted to read when too much was unsent.
+    reader: Option<Waker>,
+}
+
+impl<S> Counted<S> {
+    fn is_behind(&self) -> bool {
+        let activity = &self.connection.activity;
+        activity.unsent_bytes.load(Ordering::Relaxed) > UNSENT_BYTES_BEFORE_READING
+            && !activity.is_http2.load(Ordering::Relaxed)
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        let unsent_bytes = &self.connection.activity.unsent_bytes;
+        // Of HTTP/1 only the connection's own task changes it; of HTTP/2 nobody looks at it.
+        let left = unsent_bytes.load(Ordering::Relaxed).saturating_sub(bytes);
+        unsent_bytes.store(left, Ordering::Relaxed);
+        if !self.is_behind()
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = buffer.filled().len() - before;
+        if self.is_behind() {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let is_between = self.connection.activity.requests_open.load(Ordering::Relaxed) == 0;
+        let (polled, read) = if is_between && buffer.remaining() > READ_BYTES_BETWEEN_REQUESTS {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(READ_BYTES_BETWEEN_REQUESTS));
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+            let read = part.filled().len();
+            buffer.advance(read);
+            (polled, read)
+        } else {
+            let before = buffer.filled().len();
+            let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+            (polled, buffer.filled().len() - before)
+        };
         if read > 0 {
             let read = u64::try_from(read).unwrap_or(u64::MAX);
             self.connection.activity.bytes_read.fetch_add(read, Ordering::Relaxed);
@@ -198,10 +251,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.sent(*written);
+        }
+        polled
     }
 
+    /// Comes when all that was answered has been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sent(usize::MAX);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -214,7 +273,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.sent(*written);
+        }
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

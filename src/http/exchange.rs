@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, Version};
 use tracing::Instrument as _;
@@ -41,13 +41,17 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
         let detail = "There was no answer in time. It may still be carried out: repeat it with the same key.";
         Err(Problem::new(Code::AnswerTimeout, detail))
     });
-    let response = match result {
+    let mut response = match result {
         Ok(answer) => from_answer(answer, request_id),
         Err(problem) => {
             meters.problem(problem.code);
             from_problem(&problem, request_id)
         }
     };
+    let body_bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    if connection.answers(body_bytes.unwrap_or_default()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let route = if let Found::Route(route, _) = found { Some(route) } else { None };
     meters.answered(route, response.status(), started.elapsed());
     drop(underway);
@@ -69,10 +73,12 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
         return ops::answer(route, &connection.state);
     }
     let limits = &connection.limits;
+    // Held to the end of the request, as the body is.
+    let mut share = body::Share::new(connection.state.bodies_bytes());
     let body = if route.takes_body() {
         let is_bulk = route == Route::TransfersBulk;
         let bytes_max = if is_bulk { limits.bulk_body_bytes_max } else { limits.body_bytes_max };
-        body::read(&parts.headers, body, bytes_max, limits.body_read).await?
+        body::read(&parts.headers, body, bytes_max, limits, &mut share).await?
     } else {
         Bytes::new()
     };

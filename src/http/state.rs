@@ -1,7 +1,7 @@
 //! What all connections share: the engine once it has recovered, how far recovery is, the keys,
 //! the meters.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::auth::OperatorKeys;
@@ -20,6 +20,8 @@ struct Shared {
     recovered: AtomicU64,
     to_recover: AtomicU64,
     is_stopping: AtomicBool,
+    /// What the bodies of all requests under way take.
+    bodies_bytes: AtomicUsize,
 }
 
 impl State {
@@ -32,6 +34,7 @@ impl State {
             recovered: AtomicU64::new(0),
             to_recover: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
+            bodies_bytes: AtomicUsize::new(0),
         }))
     }
 
@@ -71,6 +74,10 @@ impl State {
 
     pub(super) fn keys(&self) -> &OperatorKeys {
         &self.0.keys
+    }
+
+    pub(super) fn bodies_bytes(&self) -> &AtomicUsize {
+        &self.0.bodies_bytes
     }
 
     pub(super) fn meters(&self) -> &'static Meters {

@@ -58,9 +58,14 @@ impl Api {
     }
 
     pub async fn recover(&mut self) {
+        self.recover_with(|_| {}).await;
+    }
+
+    pub async fn recover_with(&mut self, change: impl FnOnce(&mut EngineConfig)) {
         let mut config = EngineConfig::new(self.folder.path());
         config.segment_bytes = wal::SEGMENT_BYTES_MIN;
         config.snapshot_period = None;
+        change(&mut config);
         let engine = Engine::start(config, |_| {}).await.unwrap();
         self.engine = Some(engine.clone());
         self.state.ready(engine);
