@@ -15,7 +15,7 @@ use crate::ledger::{Transfer, TransferId};
 
 /// An item as it was read: a transfer, or why it is none, with its id if that could be read.
 #[derive(Debug)]
-pub(super) enum Item {
+pub enum Item {
     Asked(Transfer),
     Wrong(Option<u128>, Problem),
 }
@@ -27,8 +27,9 @@ pub(super) enum ItemOutcome {
     Refused(Option<u128>, Problem),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+/// How items are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
     Array,
     Lines,
     Binary,
@@ -41,17 +42,22 @@ pub(super) async fn transfers(call: &Call<'_>) -> Result<Answer, Problem> {
         Some(_) => is_atomic(call.query(&["atomic"])?.text("atomic"))?,
     };
     let key = call.optional_key()?;
-    let items = match form {
-        Form::Array => array_items(&call.body, key)?,
-        Form::Lines => line_items(&call.body, key)?,
-        Form::Binary => bulk_binary::items(&call.body, key)?,
-    };
+    let items = bulk_items(form, &call.body, key)?;
     let outcomes = if is_atomic { all(call, items).await? } else { each(call, items).await };
     Ok(match form {
         Form::Array => array_answer(&outcomes),
         Form::Lines => line_answer(&outcomes),
         Form::Binary => bulk_binary::answer(&outcomes),
     })
+}
+
+/// Reads a body. Where items have no ids of their own, `key` and their position stand for them.
+pub fn bulk_items(form: Form, body: &[u8], key: Option<&str>) -> Result<Vec<Item>, Problem> {
+    match form {
+        Form::Array => array_items(body, key),
+        Form::Lines => line_items(body, key),
+        Form::Binary => bulk_binary::items(body, key),
+    }
 }
 
 /// The id that an item has by itself, or by the request's key and its position.

@@ -25,7 +25,7 @@ pub(super) struct Call<'c> {
 
 /// The parameters of a query, each taken by name; what is left over at the end is refused.
 #[derive(Debug)]
-pub(super) struct Query<'c> {
+pub struct Query<'c> {
     pairs: Vec<(&'static str, Cow<'c, str>)>,
 }
 
@@ -48,10 +48,7 @@ impl<'c> Call<'c> {
     pub(super) fn optional_key(&self) -> Result<Option<&'c str>, Problem> {
         let mut values = self.headers.get_all("idempotency-key").iter();
         let Some(value) = values.next() else { return Ok(None) };
-        let text = value.to_str().ok().filter(|text| {
-            let length_fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len());
-            length_fits && text.bytes().all(|byte| byte.is_ascii_graphic())
-        });
+        let text = key_text(value.as_bytes());
         if text.is_none() || values.next().is_some() {
             let detail = "Idempotency-Key is sent once and has 1 to 255 visible ASCII characters.";
             return Err(Problem::new(Code::InvalidRequest, detail));
@@ -73,6 +70,12 @@ impl<'c> Call<'c> {
     }
 }
 
+/// The text of an Idempotency-Key, if it is one.
+pub fn key_text(bytes: &[u8]) -> Option<&str> {
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+    if fits { std::str::from_utf8(bytes).ok() } else { None }
+}
+
 /// The Content-Type without its parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("unreadable");
@@ -82,7 +85,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
 /// What an id is derived for: the same text names a transfer and a wallet without one standing in
 /// the other's way.
 #[derive(Clone, Copy)]
-pub(super) enum Purpose {
+pub enum Purpose {
     Request,
     Wallet,
     /// The item of a bulk request at this position.
@@ -90,7 +93,7 @@ pub(super) enum Purpose {
 }
 
 /// A key that is a UUID is the id itself; any other is hashed into one (UUIDv8, RFC 9562).
-pub(super) fn key_id(purpose: Purpose, key: &str) -> Result<u128, Problem> {
+pub fn key_id(purpose: Purpose, key: &str) -> Result<u128, Problem> {
     let is_item = matches!(purpose, Purpose::Item(_));
     if !is_item && key.len() == 36 && uuid::Uuid::try_parse(key).is_ok() {
         return parse_id(key, "Idempotency-Key");
@@ -112,7 +115,7 @@ pub(super) fn key_id(purpose: Purpose, key: &str) -> Result<u128, Problem> {
 }
 
 impl<'c> Query<'c> {
-    fn parse(text: &'c str, known: &'static [&'static str]) -> Result<Query<'c>, Problem> {
+    pub fn parse(text: &'c str, known: &'static [&'static str]) -> Result<Query<'c>, Problem> {
         let mut pairs: Vec<(&'static str, Cow<'c, str>)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -131,19 +134,19 @@ impl<'c> Query<'c> {
         Ok(Query { pairs })
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn id(&self, name: &str) -> Result<Option<u128>, Problem> {
+    pub fn id(&self, name: &str) -> Result<Option<u128>, Problem> {
         self.text(name).map(|text| parse_id(text, name)).transpose()
     }
 
-    pub(super) fn time(&self, name: &str) -> Result<Option<u64>, Problem> {
+    pub fn time(&self, name: &str) -> Result<Option<u64>, Problem> {
         self.text(name).map(|text| parse_time(text, name)).transpose()
     }
 
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let parse = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let number = if digits { text.parse().ok() } else { None };
@@ -152,14 +155,14 @@ impl<'c> Query<'c> {
         self.text(name).map(parse).transpose()
     }
 
-    pub(super) fn limit(&self) -> Result<usize, Problem> {
+    pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.number("limit")?.map_or(Some(PAGE_ROWS_DEFAULT), |limit| usize::try_from(limit).ok());
         limit
             .filter(|limit| (1..=PAGE_ROWS_MAX).contains(limit))
             .ok_or_else(|| Problem::new(Code::InvalidRequest, format!("`limit` is not between 1 and {PAGE_ROWS_MAX}.")))
     }
 
-    pub(super) fn as_of(&self) -> Result<Option<At>, Problem> {
+    pub fn as_of(&self) -> Result<Option<At>, Problem> {
         match (self.number("as_of_lsn")?, self.time("as_of_time")?) {
             (Some(_), Some(_)) => {
                 Err(Problem::new(Code::InvalidRequest, "Give one of `as_of_lsn` and `as_of_time`, not both."))

@@ -25,6 +25,8 @@ mod wallets;
 pub mod wire;
 
 pub use auth::OperatorKeys;
+pub use bulk::{Form, Item, bulk_items};
+pub use call::{Purpose, Query, key_id, key_text};
 pub use server::{Server, ServerConfig, ServerError};
 pub use state::State;
 pub use tls::{TlsError, TlsFiles};

@@ -5,6 +5,7 @@ mod cli_rig;
 mod cli_serve;
 mod cli_verify;
 mod engine_model;
+mod fuzz_corpus;
 mod http_api;
 mod http_bulk;
 mod http_money;
