@@ -250,8 +250,14 @@ impl JournalThread {
 
     fn write(&mut self) {
         if let Err(error) = self.journal.write(now_micros(), &mut self.outputs) {
-            let cause = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-            self.status.set_read_only(format!("the log could not be written{cause}"));
+            // The last of the causes is the one that an operator can mend, such as a full disk.
+            let mut why = "the log could not be written".to_owned();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                why.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            self.status.set_read_only(why);
         }
         self.deliver();
     }

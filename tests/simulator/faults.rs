@@ -35,6 +35,20 @@ pub fn arm(world: &mut World) {
     }
 }
 
+/// An index is lost: its files are gone, as when somebody took them for a cache. It has to be made again from the log.
+pub fn lose_an_index(world: &mut World) {
+    if !world.rng.random_bool(0.1) {
+        return;
+    }
+    let dirs = [world.config.ids_dir(), world.config.entries_dir()];
+    let dir = &dirs[world.rng.random_range(0..dirs.len())];
+    world.say(|| format!("losing {}", dir.display()));
+    for name in world.disk.list(dir).unwrap_or_default() {
+        world.disk.remove(&dir.join(name)).expect("no fault is armed");
+    }
+    world.disk.sync_dir(dir).expect("no fault is armed");
+}
+
 /// An error that the disk's faults explain; anything else at a start is a finding.
 pub fn is_armed_failure(error: &StartError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -108,6 +108,7 @@ impl World {
             self.figures.crashes += 1;
             self.figures.lives += 1;
             self.disk.disarm();
+            faults::lose_an_index(&mut self);
             faults::flip_somewhere(&mut self);
         }
         self.figures.disk_operations = self.disk.operations();

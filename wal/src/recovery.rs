@@ -92,6 +92,9 @@ fn read_header(places: &Places, number: u64, before: Option<&SegmentHeader>) -> 
     if header.number != number {
         return Err(corrupt(&format!("the file's header says that it is segment {}", header.number)));
     }
+    if header.first_lsn == 0 {
+        return Err(corrupt("the header says that its first record is 0, and records are numbered from 1"));
+    }
     if file.bytes().map_err(Error::io("measure segment", &path))? < header.segment_bytes {
         return Err(corrupt("the file is shorter than it was made"));
     }
