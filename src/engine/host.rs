@@ -1,6 +1,7 @@
 //! The thin shell around the engine's state machines: ractor actors host the shards, a thread each runs
 //! the journal and the indexer, and messages go between them. No rule of the ledger is in here.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -143,7 +144,7 @@ pub fn spawn_journal(
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
         let guard = AbortOnPanic;
-        JournalThread { journal, wires, status, archive_dir, outputs: Vec::new() }.run(&receiver);
+        JournalThread { journal, wires, status, archive_dir, outputs: VecDeque::new() }.run(&receiver);
         std::mem::forget(guard);
     })
 }
@@ -187,7 +188,7 @@ struct JournalThread {
     wires: Arc<Wires>,
     status: Arc<Status>,
     archive_dir: PathBuf,
-    outputs: Vec<JournalOutput>,
+    outputs: VecDeque<JournalOutput>,
 }
 
 impl JournalThread {
@@ -263,10 +264,11 @@ impl JournalThread {
     }
 
     fn deliver(&mut self) {
-        for output in self.outputs.drain(..) {
+        while let Some(output) = self.outputs.pop_front() {
             match output {
                 JournalOutput::Settle(group) => {
                     self.wires.to_all_shards(|| ShardMessage::Settle(Arc::clone(&group)));
+                    self.journal.settled(&group, &mut self.outputs);
                     self.status.last_lsn.store(group.last_lsn, Ordering::Release);
                     self.status.groups.fetch_add(1, Ordering::Relaxed);
                     group.answer();

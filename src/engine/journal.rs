@@ -1,8 +1,9 @@
 //! The journal: gives positions, writes groups, and sends what is durable on its way. The plain state machine;
 //! the thread around it is in `host.rs`.
 //!
-//! The order of what it sends for one group is the heart of the matter: first Settle to every shard, then
-//! the answers. Whoever is answered finds the transfer in his next read.
+//! The order of what is done for one group is the heart of the matter: first Settle goes to every shard, then the ids
+//! are noted, then the answers go out. Whoever hears of a transfer, by its answer or by a repeat of it, finds it in
+//! his next read of any wallet; and whoever has its answer and repeats it, gets that answer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const _: () = assert!(GROUP_BYTES + (256 << 10) < GROUP_BYTES_MAX);
 /// What the journal has to say, in this order.
 #[derive(Debug)]
 pub enum JournalOutput {
-    /// To every shard; afterwards the group's answers.
+    /// To every shard; afterwards [`Journal::settled`], and then the group's answers.
     Settle(Arc<Group>),
     /// To every shard.
     Mark {
@@ -84,7 +85,7 @@ impl Journal {
 
     /// Writes one group of what is waiting. After a failure nothing more is acknowledged: all that waits is
     /// answered with `ReadOnly`, and so is everything that comes later.
-    pub fn write(&mut self, now_micros: u64, out: &mut Vec<JournalOutput>) -> Result<(), wal::Error> {
+    pub fn write(&mut self, now_micros: u64, out: &mut VecDeque<JournalOutput>) -> Result<(), wal::Error> {
         let batches = self.next_group();
         if batches.is_empty() {
             return Ok(());
@@ -104,21 +105,25 @@ impl Journal {
         self.last_time_micros = time_micros;
         self.chain = appended.chain;
         let (first_lsn, last_lsn) = (appended.first_lsn, appended.last_lsn);
-        self.note_ids(&batches, first_lsn);
-        out.push(JournalOutput::Settle(Arc::new(Group { first_lsn, last_lsn, time_micros, batches })));
-        if self.rows.len() >= self.mark_every_rows {
-            self.mark(None, out);
-        }
+        out.push_back(JournalOutput::Settle(Arc::new(Group { first_lsn, last_lsn, time_micros, batches })));
         Ok(())
     }
 
+    /// Every shard has the group in its mailbox: from now on its ids lead to its records.
+    pub fn settled(&mut self, group: &Group, out: &mut VecDeque<JournalOutput>) {
+        self.note_ids(group);
+        if self.rows.len() >= self.mark_every_rows {
+            self.mark(None, out);
+        }
+    }
+
     /// Marks the present end of the log: all shards see the mark between the same two groups.
-    pub fn mark(&mut self, cut: Option<Sender<Chunk>>, out: &mut Vec<JournalOutput>) -> Marked {
+    pub fn mark(&mut self, cut: Option<Sender<Chunk>>, out: &mut VecDeque<JournalOutput>) -> Marked {
         let lsn = self.last_lsn;
         if lsn > self.marked_lsn || cut.is_some() {
             let rows = std::mem::take(&mut self.rows);
-            out.push(JournalOutput::Index(IndexerMessage::Ids { lsn, rows }));
-            out.push(JournalOutput::Mark { lsn, cut });
+            out.push_back(JournalOutput::Index(IndexerMessage::Ids { lsn, rows }));
+            out.push_back(JournalOutput::Mark { lsn, cut });
             self.marked_lsn = lsn;
         }
         Marked { lsn, time_micros: self.last_time_micros, chain: self.chain }
@@ -166,9 +171,9 @@ impl Journal {
         true
     }
 
-    fn note_ids(&mut self, batches: &[JournalBatch], first_lsn: u64) {
-        let mut lsn = first_lsn;
-        for conversation in batches.iter().flat_map(|batch| &batch.conversations) {
+    fn note_ids(&mut self, group: &Group) {
+        let mut lsn = group.first_lsn;
+        for conversation in group.batches.iter().flat_map(|batch| &batch.conversations) {
             conversation.for_each_event(|event| {
                 match event {
                     EventRef::Transfer(transfer) => self.claims.settle_id(transfer.id().0, lsn, &mut self.rows),

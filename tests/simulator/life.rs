@@ -28,6 +28,8 @@ enum Sent {
     Journal(JournalMessage),
     Indexer(IndexerMessage),
     Answer(Arc<Batch>, u32, Answer),
+    /// The journal itself: every shard has the group.
+    Settled(Arc<Group>),
     AnswerGroup(Arc<Group>),
     Marked(oneshot::Sender<Result<Marked, ReadOnly>>, Result<Marked, ReadOnly>),
 }
@@ -198,6 +200,11 @@ impl Life {
             Sent::Journal(message) => self.journal.inbox.push_back(message),
             Sent::Indexer(message) => self.indexer.inbox.push_back(message),
             Sent::Answer(batch, ticket, answer) => batch.answer(std::iter::once((ticket, answer))),
+            Sent::Settled(group) => {
+                let mut outputs = VecDeque::new();
+                self.journal.machine.settled(&group, &mut outputs);
+                self.send_from_journal(outputs);
+            }
             Sent::AnswerGroup(group) => group.answer(),
             Sent::Marked(reply, marked) => reply.send(marked).unwrap_or_default(),
         }
@@ -230,7 +237,7 @@ impl Life {
             return self.deliver(sent);
         }
         let is_read_only = self.desk.status.read_only().is_some();
-        let mut outputs = Vec::new();
+        let mut outputs = VecDeque::new();
         let mut mark_reply = None;
         match self.journal.inbox.pop_front() {
             Some(JournalMessage::Batch(batch)) if is_read_only => batch.fail(Answer::ReadOnly),
@@ -253,6 +260,11 @@ impl Life {
             world.say(|| format!("read-only: {error}"));
             self.turn_read_only(world, "the log");
         }
+        self.send_from_journal(outputs);
+        self.journal.outbox.extend(mark_reply);
+    }
+
+    fn send_from_journal(&mut self, outputs: VecDeque<JournalOutput>) {
         for output in outputs {
             match output {
                 JournalOutput::Settle(group) => {
@@ -260,6 +272,7 @@ impl Life {
                         let settle = ShardMessage::Settle(Arc::clone(&group));
                         self.journal.outbox.push_back(Sent::Shard(shard, settle));
                     }
+                    self.journal.outbox.push_back(Sent::Settled(Arc::clone(&group)));
                     self.journal.outbox.push_back(Sent::AnswerGroup(group));
                 }
                 JournalOutput::Mark { lsn, cut } => {
@@ -271,7 +284,6 @@ impl Life {
                 JournalOutput::Index(message) => self.journal.outbox.push_back(Sent::Indexer(message)),
             }
         }
-        self.journal.outbox.extend(mark_reply);
     }
 
     fn step_indexer(&mut self, world: &mut World) -> bool {
