@@ -22,7 +22,9 @@ use super::record;
 pub enum Failure {
     #[error("the server has as much work under way as it takes; send the request again in a moment")]
     Overloaded,
-    #[error("the log could not be written, so the ledger only answers reads until the server is started again")]
+    #[error(
+        "the log or an index could not be written, so the ledger only answers reads until the server is started again"
+    )]
     ReadOnly,
     #[error("the server is stopping")]
     Stopping,
@@ -34,6 +36,9 @@ pub enum Failure {
     TooLarge,
     #[error("the disk could not be read: {0}")]
     Storage(String),
+    /// The log has everything, whatever has become of the snapshot.
+    #[error("no snapshot was taken: {0}")]
+    Snapshot(String),
 }
 
 /// What came of one conversation.

@@ -148,7 +148,7 @@ impl Engine {
             // Between a mark and the moment that its entries are sorted they are in neither place.
             let began = Instant::now();
             while index.covered_lsn() < recent.marked_lsn {
-                if began.elapsed() > INDEX_WAIT || engine.inner.status.read_only().is_some() {
+                if began.elapsed() > INDEX_WAIT {
                     return Err(storage("the index of entries is behind the log"));
                 }
                 std::thread::sleep(Duration::from_millis(1));

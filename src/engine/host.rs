@@ -18,7 +18,7 @@ use super::indexer::{Indexer, Indexes};
 use super::journal::{Journal, JournalOutput};
 use super::messages::{IndexerMessage, JournalMessage, ReadOnly, ShardMessage};
 use super::shard::{Outbox, Shard};
-use super::status::Status;
+use super::status::{Status, with_causes};
 
 /// How often the shards look for holds that have expired.
 const TICK: Duration = Duration::from_secs(1);
@@ -162,9 +162,9 @@ pub fn spawn_indexer(
             if matches!(message, IndexerMessage::Stop) {
                 break;
             }
+            // After that it goes on in memory: what the shards have handed over stays readable.
             if let Err(error) = indexer.handle(message) {
-                status.set_read_only(format!("the index could not be written: {error}"));
-                break;
+                status.set_read_only(format!("the index could not be written: {}", with_causes(&error)));
             }
             // If one is asked for already, that one will see this run too.
             merge.try_send(()).unwrap_or_default();
@@ -235,6 +235,11 @@ impl JournalThread {
                 // A snapshotter that has gone away has no use for the mark.
                 reply.send(marked).unwrap_or_default();
             }
+            JournalMessage::Cut { cut, reply } => {
+                let marked = self.journal.cut(cut, &mut self.outputs);
+                self.deliver();
+                reply.send(marked).unwrap_or_default();
+            }
             JournalMessage::Archive { before_lsn } => {
                 match self.journal.archive_before(before_lsn, &self.archive_dir) {
                     Ok(0) => {}
@@ -252,13 +257,8 @@ impl JournalThread {
     fn write(&mut self) {
         if let Err(error) = self.journal.write(now_micros(), &mut self.outputs) {
             // The last of the causes is the one that an operator can mend, such as a full disk.
-            let mut why = "the log could not be written".to_owned();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                why.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
-            self.status.set_read_only(why);
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), with_causes);
+            self.status.set_read_only(format!("the log could not be written: {why}"));
         }
         self.deliver();
     }

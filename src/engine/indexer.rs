@@ -31,18 +31,23 @@ pub struct Indexer {
     claims: Arc<Claims>,
     shards: usize,
     parts: BTreeMap<u64, (usize, Vec<Row>)>,
+    /// The disk has failed. What was on its way is still taken, into memory only, so that it can be read: the shards
+    /// have given it away. It is no more than was under way when the ledger became read-only.
+    has_failed: bool,
 }
 
 impl Indexer {
     pub fn new(indexes: Indexes, claims: Arc<Claims>, shards: usize) -> Indexer {
-        Indexer { indexes, claims, shards, parts: BTreeMap::new() }
+        Indexer { indexes, claims, shards, parts: BTreeMap::new(), has_failed: false }
     }
 
+    /// An error is told once; from then on nothing is written any more.
     pub fn handle(&mut self, message: IndexerMessage) -> runs::Result<()> {
         match message {
             IndexerMessage::Ids { lsn, rows } => {
                 if lsn > self.indexes.ids.covered_lsn() {
-                    self.indexes.ids.add(rows.clone(), lsn)?;
+                    let ids = Arc::clone(&self.indexes.ids);
+                    self.add(&ids, rows.clone(), lsn)?;
                     self.claims.forget(&rows);
                 }
                 Ok(())
@@ -51,18 +56,30 @@ impl Indexer {
                 let part = self.parts.entry(lsn).or_default();
                 part.0 += 1;
                 part.1.append(&mut rows);
+                let mut outcome = Ok(());
                 // Marks come in order to every shard, so their parts are complete in order too.
                 while let Some(first) = self.parts.first_entry()
                     && first.get().0 == self.shards
                 {
                     let (lsn, (_, rows)) = first.remove_entry();
                     if lsn > self.indexes.entries.covered_lsn() {
-                        self.indexes.entries.add(rows, lsn)?;
+                        let entries = Arc::clone(&self.indexes.entries);
+                        outcome = outcome.and(self.add(&entries, rows, lsn));
                     }
                 }
-                Ok(())
+                outcome
             }
             IndexerMessage::Stop => Ok(()),
         }
+    }
+
+    /// The call that finds the disk broken has taken its rows in before it wrote them: nothing else was waiting.
+    fn add(&mut self, runs: &Runs, rows: Vec<Row>, lsn: u64) -> runs::Result<()> {
+        if self.has_failed {
+            return runs.hold(rows, lsn);
+        }
+        let added = runs.add(rows, lsn);
+        self.has_failed = added.is_err();
+        added
     }
 }

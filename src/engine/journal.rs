@@ -126,7 +126,17 @@ impl Journal {
             out.push_back(JournalOutput::Mark { lsn, cut });
             self.marked_lsn = lsn;
         }
-        Marked { lsn, time_micros: self.last_time_micros, chain: self.chain }
+        self.position()
+    }
+
+    /// The shards copy their wallets at the present end, without a new mark: entries and ids stay where they are.
+    pub fn cut(&self, cut: Sender<Chunk>, out: &mut VecDeque<JournalOutput>) -> Marked {
+        out.push_back(JournalOutput::Mark { lsn: self.marked_lsn, cut: Some(cut) });
+        self.position()
+    }
+
+    fn position(&self) -> Marked {
+        Marked { lsn: self.last_lsn, time_micros: self.last_time_micros, chain: self.chain }
     }
 
     pub fn archive_before(&self, lsn: u64, dir: &std::path::Path) -> Result<usize, wal::Error> {

@@ -107,6 +107,7 @@ impl Engine {
             config: config.clone(),
             wires: Arc::clone(&wires),
             indexes: recovered.indexes.clone(),
+            status: Arc::clone(&status),
             log_id: recovered.reader.log_id(),
         };
         let arguments = (camera, recovered.report.snapshot_lsn);

@@ -16,6 +16,7 @@ use super::life::Engine;
 use super::messages::{ShardMessage, WalletRead};
 use super::snapshot::SnapshotError;
 use super::snapshotter::{SnapshotSummary, SnapshotterMessage};
+use super::status::with_causes;
 
 /// A wallet as it is now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,6 +196,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 fn snapshot_failure(error: SnapshotError) -> Failure {
     match error {
         SnapshotError::ReadOnly => Failure::ReadOnly,
-        other => storage(other),
+        SnapshotError::Stopping => Failure::Stopping,
+        other => Failure::Snapshot(with_causes(&other)),
     }
 }

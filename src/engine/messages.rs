@@ -84,6 +84,12 @@ pub enum JournalMessage {
         cut: Option<Sender<Chunk>>,
         reply: oneshot::Sender<Result<Marked, ReadOnly>>,
     },
+    /// The shards copy their wallets at the present durable end. Nothing is marked and nothing is written, so this is done
+    /// when the log has failed, too.
+    Cut {
+        cut: Sender<Chunk>,
+        reply: oneshot::Sender<Marked>,
+    },
     /// Segments wholly below this position are no longer needed for recovery.
     Archive {
         before_lsn: u64,
@@ -91,7 +97,7 @@ pub enum JournalMessage {
     Stop,
 }
 
-/// Where the journal set a mark.
+/// Where the journal set a mark, or a cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Marked {
     pub lsn: u64,

@@ -30,8 +30,10 @@ pub enum SnapshotError {
     Kind(u8),
     #[error("the snapshot is of another log, or of another history of this one")]
     OtherHistory,
-    #[error("the log has failed, so no position can be marked")]
+    #[error("the log or an index has failed, so no snapshot can be taken until the server is started again")]
     ReadOnly,
+    #[error("the server is stopping")]
+    Stopping,
     #[error("the shards did not copy their wallets within {0} seconds")]
     TimedOut(u64),
 }

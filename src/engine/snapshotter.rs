@@ -20,6 +20,7 @@ use super::host::Wires;
 use super::indexer::Indexes;
 use super::messages::{JournalMessage, Marked, ShardMessage};
 use super::snapshot::{self, Collector, SnapshotError, Totals};
+use super::status::Status;
 
 /// Longest silence of the shards while they copy.
 const COPY_SECONDS_MAX: u64 = 60;
@@ -55,6 +56,7 @@ pub struct Camera {
     pub config: EngineConfig,
     pub wires: Arc<Wires>,
     pub indexes: Indexes,
+    pub status: Arc<Status>,
     pub log_id: [u8; 16],
 }
 
@@ -210,8 +212,13 @@ impl Camera {
         self.config.snapshot_store(&self.disk, self.log_id)
     }
 
+    /// The shards have all that is durable, so this needs no disk and works while the ledger is read-only.
     fn totals(&self) -> Result<(Marked, Totals), SnapshotError> {
-        let (cut, marked) = self.mark()?;
+        let (sink, cut) = crossbeam::channel::unbounded();
+        let (reply, marked) = oneshot::channel();
+        let asked = self.wires.journal.send(JournalMessage::Cut { cut: sink, reply });
+        asked.map_err(|_| SnapshotError::Stopping)?;
+        let marked = marked.blocking_recv().map_err(|_| SnapshotError::Stopping)?;
         let (totals, _) = self.collect(&cut, Collector::new(None))?;
         Ok((marked, totals))
     }
@@ -220,8 +227,8 @@ impl Camera {
         let (sink, cut) = crossbeam::channel::unbounded();
         let (reply, marked) = oneshot::channel();
         let asked = self.wires.journal.send(JournalMessage::Mark { cut: Some(sink), reply });
-        asked.map_err(|_| SnapshotError::ReadOnly)?;
-        let marked = marked.blocking_recv().map_err(|_| SnapshotError::ReadOnly)?;
+        asked.map_err(|_| SnapshotError::Stopping)?;
+        let marked = marked.blocking_recv().map_err(|_| SnapshotError::Stopping)?;
         Ok((cut, marked.map_err(|_| SnapshotError::ReadOnly)?))
     }
 
@@ -247,7 +254,7 @@ impl Camera {
         while copying > 0 {
             let chunk = cut.recv_timeout(Duration::from_secs(COPY_SECONDS_MAX)).map_err(|error| match error {
                 RecvTimeoutError::Timeout => SnapshotError::TimedOut(COPY_SECONDS_MAX),
-                RecvTimeoutError::Disconnected => SnapshotError::ReadOnly,
+                RecvTimeoutError::Disconnected => SnapshotError::Stopping,
             })?;
             if chunk.is_last {
                 copying -= 1;
@@ -262,6 +269,9 @@ impl Camera {
     fn wait_for_indexes(&self, lsn: u64) -> Result<(), SnapshotError> {
         let began = Instant::now();
         while self.indexes.durable_lsn() < lsn {
+            if self.status.read_only().is_some() {
+                return Err(SnapshotError::ReadOnly);
+            }
             if began.elapsed() > Duration::from_secs(INDEX_SECONDS_MAX) {
                 return Err(SnapshotError::TimedOut(INDEX_SECONDS_MAX));
             }

@@ -188,7 +188,7 @@ impl From<Failure> for Problem {
             Failure::Overloaded => Problem::new(Code::Overloaded, "Too many requests are under way; try again."),
             Failure::ReadOnly => Problem::new(
                 Code::ReadOnly,
-                "The log cannot be written, so nothing is accepted; balances can still be read.",
+                "The disk cannot be written, so nothing is accepted; everything can still be read.",
             ),
             Failure::Stopping => Problem::new(Code::Stopping, "The server is stopping; try again when it is back."),
             Failure::InProgress => {
@@ -201,6 +201,10 @@ impl From<Failure> for Problem {
                 Code::BodyTooLarge,
                 "An atomic bulk request of this size does not fit into one group of the log; send fewer items.",
             ),
+            Failure::Snapshot(what) => {
+                tracing::error!(what, "no snapshot was taken on request");
+                Problem::new(Code::StorageFailed, format!("No snapshot was taken: {what}"))
+            }
             Failure::Storage(what) => {
                 tracing::error!(what, "storage failed under a request");
                 Problem::new(Code::StorageFailed, "The disk failed under this request; the operator's log says how.")

@@ -37,7 +37,11 @@ pub type Headers<'h> = &'h [(&'h str, &'h str)];
 impl Api {
     /// A server whose engine has not recovered yet.
     pub async fn listening(config: ServerConfig) -> Api {
-        let folder = tempfile::tempdir().unwrap();
+        Api::listening_on(tempfile::tempdir().unwrap(), config).await
+    }
+
+    /// Where there is a key already, whoever asks knows it.
+    async fn listening_on(folder: TempDir, config: ServerConfig) -> Api {
         let (keys, key) = OperatorKeys::load_or_create(folder.path(), None).unwrap();
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), config).await.unwrap();
         let (address, state) = (server.local_addr(), State::new(keys));
@@ -47,7 +51,7 @@ impl Api {
             let stopped = async { drop(stopped.await) };
             server.serve(serving, stopped).await;
         });
-        let key = key.unwrap().expose_secret().to_owned();
+        let key = key.map(|key| key.expose_secret().to_owned()).unwrap_or_default();
         Api { address, key, state, engine: None, stop: Some(stop), served, folder }
     }
 
@@ -69,6 +73,23 @@ impl Api {
         let engine = Engine::start(config, |_| {}).await.unwrap();
         self.engine = Some(engine.clone());
         self.state.ready(engine);
+    }
+
+    /// Ends everything and starts it again on the same folder.
+    pub async fn restart(mut self) -> Api {
+        drop(self.stop.take());
+        self.served.await.unwrap();
+        if let Some(engine) = &self.engine {
+            engine.stop().await;
+        }
+        let mut api = Api::listening_on(self.folder, ServerConfig::default()).await;
+        api.key = self.key;
+        api.recover().await;
+        api
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub async fn stop(mut self) {

@@ -247,6 +247,9 @@ impl Life {
                     if is_read_only { Err(ReadOnly) } else { Ok(self.journal.machine.mark(cut, &mut outputs)) };
                 mark_reply = Some(Sent::Marked(reply, marked));
             }
+            Some(JournalMessage::Cut { cut, reply }) => {
+                reply.send(self.journal.machine.cut(cut, &mut outputs)).unwrap_or_default();
+            }
             Some(JournalMessage::Archive { before_lsn }) => {
                 // It is tried again after the next snapshot.
                 drop(self.journal.machine.archive_before(before_lsn, &world.config.archive_dir()));
@@ -288,9 +291,8 @@ impl Life {
 
     fn step_indexer(&mut self, world: &mut World) -> bool {
         let Some(message) = self.indexer.inbox.pop_front() else { return false };
-        if self.desk.status.read_only().is_none()
-            && let Err(error) = self.indexer.machine.handle(message)
-        {
+        // Read-only or not: after its disk has failed it goes on in memory.
+        if let Err(error) = self.indexer.machine.handle(message) {
             world.say(|| format!("read-only by the index: {error}"));
             self.turn_read_only(world, "the index");
         }

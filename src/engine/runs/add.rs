@@ -16,11 +16,22 @@ impl Runs {
     /// being written; `durable_lsn` tells when it has been. If writing fails,
     /// the rows stay readable, and the next call begins by writing them again
     /// before it takes more: at most one batch waits in memory.
-    pub fn add(&self, mut rows: Vec<Row>, covered_lsn: u64) -> Result<()> {
-        assert!(!self.is_read_only, "runs opened to read only take nothing in");
+    pub fn add(&self, rows: Vec<Row>, covered_lsn: u64) -> Result<()> {
         let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         self.write_waiting()?;
+        self.take_in(rows, covered_lsn)?;
+        self.write_waiting()
+    }
 
+    /// The same without the disk, for when it has failed: the rows can be read
+    /// as long as this process lives. Whoever calls this bounds how many come.
+    pub fn hold(&self, rows: Vec<Row>, covered_lsn: u64) -> Result<()> {
+        let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_in(rows, covered_lsn)
+    }
+
+    fn take_in(&self, mut rows: Vec<Row>, covered_lsn: u64) -> Result<()> {
+        assert!(!self.is_read_only, "runs opened to read only take nothing in");
         let covered = self.covered_lsn();
         if rows.is_empty() && covered_lsn == covered {
             return Ok(());
@@ -36,7 +47,7 @@ impl Runs {
         row::sort(&mut rows);
         let run = Arc::new(Run::in_memory(&self.dir, from, covered_lsn, rows));
         self.swap(|list| list.iter().cloned().chain([run]).collect());
-        self.write_waiting()
+        Ok(())
     }
 
     /// Writes the runs that are in memory only, oldest first, so that files
