@@ -250,3 +250,52 @@ fn events_that_make_no_sense_are_named_with_their_position() {
     assert!(replay.code == 1 && replay.err.contains("at LSN 3 the books stop making sense"), "{replay:?}");
     assert_eq!(on("replay", dir.path(), &["--until-lsn", "2"]).code, 0, "before it they do");
 }
+
+/// A log that is sound byte by byte, in which a payment was decided twice: no server makes such a one, and no balance
+/// tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_two_records_decided_is_named_with_both() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let disk: Arc<dyn wal::disk::Disk> = Arc::new(wal::disk::RealDisk);
+    let options = wal::Options { segment_bytes: 1 << 20, ..wal::Options::default() };
+    let (mut log, _) = wal::Log::open(disk, &dir.path().join("log"), options, &mut |_, _| {}).expect("a new log");
+    let mut system = crate::rig::opening(9);
+    system.limits.overdraft_limit = None;
+    system.kind = florin::ledger::Kind::System;
+    let opened = [crate::rig::opening(1), system].map(florin::ledger::Event::WalletOpened);
+    let paid = |id| florin::ledger::Event::Transferred(crate::rig::transfer(id, &[(1, 5), (9, -5)]));
+    let events = opened.into_iter().chain((100..120).map(paid)).chain([paid(107), paid(130)]);
+    let events: Vec<florin::ledger::Event> = events.collect();
+    for (event, time_micros) in events.iter().zip(1..) {
+        let mut body = Vec::new();
+        florin::engine::record::encode(event, &mut body);
+        let mut group = wal::GroupBuilder::new();
+        group.push(&body).expect("it fits");
+        log.append(&mut group, time_micros).expect("it is written");
+    }
+    drop(log);
+    let twice = |said: &Said| {
+        let result = verdict(said);
+        let findings = result["findings"].as_array().expect("a list").clone();
+        assert_eq!((said.code, findings.len()), (1, 1), "{result}");
+        assert_eq!((&findings[0]["part"], &findings[0]["lsn"]), (&"books".into(), &23.into()), "{result}");
+        let what = findings[0]["what"].as_str().expect("text");
+        assert!(what.contains("was decided by record 10 and again by record 23"), "{what}");
+        result["indexes"]["ids"]["lsn"].as_u64().expect("a number")
+    };
+    // Without an index, with one, and with one that ends between the two.
+    assert_eq!(twice(&on("verify", dir.path(), &["--json"])), 0);
+    let engine = start(crate::rig::config(&dir, 2)).await;
+    engine.snapshot().await.expect("a snapshot is taken");
+    engine.stop().await;
+    assert_eq!(twice(&on("verify", dir.path(), &["--json"])), 24);
+    fs::remove_dir_all(dir.path().join("index")).expect("removed");
+    fs::remove_dir_all(dir.path().join("snapshots")).expect("removed");
+    let disk: Arc<dyn wal::disk::Disk> = Arc::new(wal::disk::RealDisk);
+    let ids = Arc::new(Runs::open(disk, &dir.path().join("index").join("ids")).expect("an empty index"));
+    let claims = florin::engine::claims::Claims::new(Arc::clone(&ids));
+    let mut rows = Vec::new();
+    events.iter().zip(1..=15).for_each(|(event, lsn)| claims.settle(event, lsn, &mut rows));
+    ids.add(rows, 15).expect("it is written");
+    assert_eq!(twice(&on("verify", dir.path(), &["--json"])), 15);
+}

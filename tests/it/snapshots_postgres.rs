@@ -8,7 +8,7 @@ use florin::engine::{Engine, EngineConfig, Outcome};
 use florin::ledger::StateHash;
 use tempfile::TempDir;
 
-use crate::cli_rig::florin;
+use crate::cli_rig::{Said, florin, json_line};
 use crate::postgres_server::{PASSWORD, Server};
 use crate::rig::{book, config, open_funded, start, transfer};
 
@@ -176,4 +176,35 @@ fn the_command_line_takes_the_address(dir: &TempDir, server: &Server) {
     assert!(said.code == 2 && said.err.contains("does not begin with postgres://"), "{said:?}");
     assert!(!format!("{said:?}").contains(PASSWORD), "{said:?}");
     assert_eq!(files(dir.path()), Vec::<String>::new());
+    verify_looks_into_the_database(path, server);
+}
+
+fn verify_looks_into_the_database(path: &str, server: &Server) {
+    let verify = || florin(&["verify", "--data-dir", path, "--snapshots", &server.url(), "--json"]);
+    let verdict = |said: &Said, word| json_line(said, "verdict", word);
+    let said = verify();
+    assert_eq!(said.code, 0, "{said:?}");
+    let result = verdict(&said, "fine");
+    assert_eq!((&result["snapshots"], &result["snapshots_fine"]), (&2.into(), &2.into()), "{result}");
+
+    // Another's snapshots are none of its business; one bit of its own is.
+    let newest = "SELECT id FROM florin_snapshots WHERE complete ORDER BY lsn DESC LIMIT 1";
+    let flip = format!(
+        "UPDATE florin_snapshot_blocks SET bytes = set_bit(bytes, 99, 1 - get_bit(bytes, 99)) WHERE snapshot = ({newest})"
+    );
+    server.sql(&flip);
+    let said = verify();
+    let result = verdict(&said, "wrong");
+    let finding = &result["findings"][0];
+    let what = finding["what"].as_str().expect("text");
+    assert!(said.code == 1 && finding["part"] == "snapshots" && what.contains("postgres://127.0.0.1"), "{result}");
+    assert_eq!(result["snapshots_fine"], 1, "{result}");
+    server.sql(&flip);
+
+    server.crash();
+    let said = verify();
+    assert!(said.code == 2 && said.err.contains("cannot connect to postgres://127.0.0.1"), "{said:?}");
+    assert!(!format!("{said:?}").contains(PASSWORD), "{said:?}");
+    server.up();
+    assert_eq!(verify().code, 0);
 }

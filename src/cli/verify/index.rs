@@ -21,7 +21,7 @@ const ADVICE: &str = "No money is lost: an index is made from the log. Stop the 
 pub struct IndexCheck {
     part: Part,
     dir: PathBuf,
-    runs: Runs,
+    runs: Arc<Runs>,
     covered_lsn: u64,
     window_lsns: u64,
     /// As the index has them.
@@ -48,7 +48,7 @@ impl IndexCheck {
         let mut check = IndexCheck {
             part,
             dir: dir.to_owned(),
-            runs,
+            runs: Arc::new(runs),
             covered_lsn,
             window_lsns,
             windows: vec![Sum::default(); covered_lsn.div_ceil(window_lsns) as usize],
@@ -70,6 +70,11 @@ impl IndexCheck {
         }
         report.covered.insert(part, Covered { lsn: covered_lsn, rows: row_count });
         Ok(check)
+    }
+
+    /// The index, and how far it can be relied on: it is whole that far.
+    pub fn index(&self) -> (Arc<Runs>, u64) {
+        (Arc::clone(&self.runs), if self.is_over { 0 } else { self.covered_lsn })
     }
 
     /// The rows that the log's record makes. Records come in their order.

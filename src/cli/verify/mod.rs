@@ -2,6 +2,7 @@
 //! the log. Read only: nothing in the folder is made, removed or renamed, so it may run beside a server.
 
 mod index;
+mod once;
 mod report;
 mod snapshot;
 
@@ -14,12 +15,14 @@ use florin::engine::EngineConfig;
 use florin::engine::claims::Claims;
 use florin::engine::runs::{Row, Runs};
 use florin::ledger::{Book, Event};
+use secrecy::SecretString;
 use wal::disk::{Disk, RealDisk, SimDisk};
 
 use super::failure::{self, Failure};
 use super::tape::{Played, Step, Tape};
 use super::{Verdict, screen};
 use index::IndexCheck;
+use once::OnceCheck;
 use report::{Finding, Part, Report};
 use snapshot::SnapshotChecks;
 
@@ -27,11 +30,13 @@ pub const EXAMPLES: &str = "\
 Examples:
   florin verify --data-dir ./data
   florin verify --data-dir ./data --json | jq .verdict
+  FLORIN_SNAPSHOTS=postgres://florin@db/florin florin verify --data-dir ./data
 
 What is checked, in one pass over the log from its first record:
   log        every checksum, the chain of hashes, every record; the archive too
-  books      that the events make sense in their order, and each currency sums to zero
-  snapshots  that each is whole, of this log, and equal to the books at its position
+  books      that the events make sense in their order, each id is decided by one record, and each currency sums to zero
+  snapshots  that each is whole, of this log, and equal to the books at its position; those in Postgres too, with
+             --snapshots
   ids        that each id leads to the record that took it, and nothing else is there
   entries    that each balance after a change is in the history, and nothing else is
 
@@ -45,6 +50,9 @@ pub struct VerifyArgs {
     /// The data folder of a server, running or not
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// The Postgres database that keeps the server's snapshots; see florin serve --help
+    #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
+    snapshots: Option<SecretString>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -52,13 +60,20 @@ pub struct VerifyArgs {
 
 pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
     let began = Instant::now();
-    let config = EngineConfig::new(&args.data_dir);
+    let mut config = EngineConfig::new(&args.data_dir);
+    config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut report = Report::default();
 
     // What is derived from the log is opened before it: a running server goes on writing, and then the log has
     // at least what they have.
-    let snapshots = SnapshotChecks::open(&*disk, &config.snapshots_dir(), &mut report)?;
+    let mut snapshots = SnapshotChecks::open(&*disk, &config.snapshots_dir(), &mut report)?;
+    if config.snapshots_in.is_some()
+        && let Ok(tape) = Tape::open(&args.data_dir)
+    {
+        // The log's name says which of the database's snapshots are its own.
+        snapshots.add_listed(config.snapshot_store(&disk, tape.reader().log_id()), &mut report)?;
+    }
     let ids = IndexCheck::open(Part::Ids, &disk, &config.ids_dir(), &mut report)?;
     let entries = IndexCheck::open(Part::Entries, &disk, &config.entries_dir(), &mut report)?;
     let tape = match Tape::open(&args.data_dir) {
@@ -70,7 +85,9 @@ pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
         }
         tape => tape?,
     };
-    let mut pass = Pass { book: Book::default(), claims: claims(), snapshots, ids, entries, rows: Vec::new() };
+    let (index, covered_lsn) = ids.index();
+    let once = OnceCheck::new(index, covered_lsn)?;
+    let mut pass = Pass { book: Book::default(), claims: claims(), snapshots, ids, entries, once, rows: Vec::new() };
     report.log_last_lsn = tape.last_lsn();
     let bar = screen::bar("verifying", tape.last_lsn());
     let played = tape.play(tape.last_lsn(), &bar, |step| pass.take(step, &tape, &mut report));
@@ -95,6 +112,7 @@ struct Pass {
     snapshots: SnapshotChecks,
     ids: IndexCheck,
     entries: IndexCheck,
+    once: OnceCheck,
     rows: Vec<Row>,
 }
 
@@ -102,10 +120,7 @@ impl Pass {
     fn take(&mut self, step: Step, tape: &Tape, report: &mut Report) -> Result<(), Failure> {
         match step {
             Step::Record(played) => self.take_record(&played, report),
-            Step::GroupEnd(end) => {
-                self.snapshots.check(end, tape.reader().log_id(), &self.book, report);
-                Ok(())
-            }
+            Step::GroupEnd(end) => self.snapshots.check(end, tape.reader().log_id(), &self.book, report),
         }
     }
 
@@ -122,7 +137,8 @@ impl Pass {
         if let Event::HoldAuthorized(hold) = event {
             self.claims.forget_open_hold(hold.hold);
         }
-        self.ids.take(*lsn, self.rows.iter().copied(), report)
+        self.ids.take(*lsn, self.rows.iter().copied(), report)?;
+        self.once.take(*lsn, event, report)
     }
 
     fn end(self, books_stand: bool, report: &mut Report) -> Result<(), Failure> {

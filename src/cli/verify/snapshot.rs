@@ -1,11 +1,11 @@
-//! The snapshots of a data folder, each held against the books while the log passes its position.
+//! The snapshots of a data folder, and of a database, each held against the books while the log passes its position.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use florin::engine::snapshot;
+use florin::engine::snapshot::{self, SnapshotError};
 use florin::ledger::{Authorization, Book, Hold};
-use snapshots::{Reader, disk};
+use snapshots::{Reader, Store, disk};
 use wal::disk::Disk;
 
 use super::report::{Finding, Part, Report};
@@ -19,13 +19,18 @@ const ADVICE: &str = "No money is lost: the log has everything. Move this snapsh
 const LOOKS_MAX: usize = 16;
 
 pub struct SnapshotChecks {
-    /// Oldest first; open already, so that a running server cannot take them away.
+    /// Oldest first.
     waiting: Vec<Waiting>,
+    /// Where those are that are not open yet.
+    database: Option<Store>,
 }
 
 struct Waiting {
     path: PathBuf,
-    reader: Reader,
+    lsn: u64,
+    /// A file is open already, so that a running server cannot take it away. One in a database is opened when its turn
+    /// comes, since it may be taken away all the same.
+    reader: Option<Reader>,
 }
 
 impl SnapshotChecks {
@@ -49,7 +54,9 @@ impl SnapshotChecks {
         let mut findings = Vec::new();
         for entry in entries.iter().rev() {
             match disk::Reader::open(disk, dir, entry.lsn) {
-                Ok(reader) => waiting.push(Waiting { path: entry.path.clone(), reader: reader.into() }),
+                Ok(reader) => {
+                    waiting.push(Waiting { path: entry.path.clone(), lsn: entry.lsn, reader: Some(reader.into()) });
+                }
                 Err(error) if gone(&error) => return Ok(None),
                 Err(error @ snapshots::Error::Io { .. }) => return Err(error.into()),
                 Err(error) => findings.push(finding(entry.lsn, error.to_string())),
@@ -57,25 +64,54 @@ impl SnapshotChecks {
         }
         report.snapshots = entries.len() as u64;
         report.findings.extend(findings);
-        Ok(Some(SnapshotChecks { waiting }))
+        Ok(Some(SnapshotChecks { waiting, database: None }))
+    }
+
+    /// The snapshots that a database lists for this log.
+    pub fn add_listed(&mut self, database: Store, report: &mut Report) -> Result<(), Failure> {
+        let entries = database.list()?;
+        report.snapshots += entries.len() as u64;
+        let waiting = entries.into_iter().map(|entry| Waiting { path: entry.path, lsn: entry.lsn, reader: None });
+        self.waiting.extend(waiting);
+        self.waiting.sort_by_key(|waiting| waiting.lsn);
+        self.database = Some(database);
+        Ok(())
     }
 
     /// The books are at the end of a group; a snapshot of this position must be equal to them.
-    pub fn check(&mut self, end: GroupEnd, log_id: [u8; 16], book: &Book, report: &mut Report) {
-        while self.waiting.first().is_some_and(|waiting| waiting.reader.header().lsn <= end.last_lsn) {
-            let Waiting { path, mut reader } = self.waiting.remove(0);
-            let lsn = reader.header().lsn;
-            match difference(&mut reader, end, log_id, book) {
-                None => report.snapshots_fine += 1,
-                Some(what) => report.find(finding(lsn, format!("{}: {what}", path.display()))),
+    pub fn check(&mut self, end: GroupEnd, log_id: [u8; 16], book: &Book, report: &mut Report) -> Result<(), Failure> {
+        while self.waiting.first().is_some_and(|waiting| waiting.lsn <= end.last_lsn) {
+            let Waiting { path, lsn, reader } = self.waiting.remove(0);
+            let is_listed = reader.is_none();
+            let compared = match reader {
+                Some(mut reader) => compare(&mut reader, end, log_id, book),
+                None => self.open_listed(lsn).and_then(|mut reader| compare(&mut reader, end, log_id, book)),
+            };
+            match compared {
+                Ok(()) => report.snapshots_fine += 1,
+                // The server has taken a newer one meanwhile and removed this one.
+                Err(_) if is_listed && self.has_gone(lsn)? => report.snapshots -= 1,
+                Err(Difference::Found(what)) => report.find(finding(lsn, format!("{}: {what}", path.display()))),
+                Err(Difference::Unreadable(error)) => return Err(error.into()),
             }
         }
+        Ok(())
+    }
+
+    fn open_listed(&self, lsn: u64) -> Result<Reader, Difference> {
+        let database = self.database.as_ref().expect("only a database lists what is not open yet");
+        database.open(lsn).map_err(|error| Difference::of(error.into()))
+    }
+
+    /// Whether the database had this snapshot and has it no longer.
+    fn has_gone(&self, lsn: u64) -> Result<bool, Failure> {
+        let Some(database) = &self.database else { return Ok(false) };
+        Ok(!database.list()?.iter().any(|entry| entry.lsn == lsn))
     }
 
     /// The log is at its end: what is still waiting knows more than it.
     pub fn end(self, last_lsn: u64, report: &mut Report) {
-        for Waiting { path, reader } in self.waiting {
-            let lsn = reader.header().lsn;
+        for Waiting { path, lsn, .. } in self.waiting {
             if last_lsn < report.log_last_lsn {
                 report.notes.push(format!("{} was not checked: the log is damaged before it", path.display()));
                 continue;
@@ -91,17 +127,34 @@ impl SnapshotChecks {
     }
 }
 
-/// The first thing in which a snapshot is not what the books are.
-fn difference(reader: &mut Reader, end: GroupEnd, log_id: [u8; 16], book: &Book) -> Option<String> {
+/// In what a snapshot is not what the books are.
+enum Difference {
+    Found(String),
+    /// It is not known: the database did not answer.
+    Unreadable(snapshots::Error),
+}
+
+impl Difference {
+    fn of(error: SnapshotError) -> Difference {
+        match error {
+            SnapshotError::Store(error @ snapshots::Error::Database { .. }) => Difference::Unreadable(error),
+            error => Difference::Found(failure::with_causes(&error)),
+        }
+    }
+}
+
+/// The first difference is the answer.
+fn compare(reader: &mut Reader, end: GroupEnd, log_id: [u8; 16], book: &Book) -> Result<(), Difference> {
+    let found = |what: &str| Err(Difference::Found(what.to_owned()));
     let header = *reader.header();
     if header.log_id != log_id {
-        return Some("it was taken of another log".to_owned());
+        return found("it was taken of another log");
     }
     if header.lsn != end.last_lsn {
-        return Some("its position is in the middle of a group of the log, where no snapshot can be".to_owned());
+        return found("its position is in the middle of a group of the log, where no snapshot can be");
     }
     if header.chain_hash != end.chain {
-        return Some("it was taken of another history: the log's hash at its position is another".to_owned());
+        return found("it was taken of another history: the log's hash at its position is another");
     }
     let (mut wallets, mut wrong_wallet) = (0, None);
     let (mut holds, mut wrong_hold) = (0, None);
@@ -126,17 +179,18 @@ fn difference(reader: &mut Reader, end: GroupEnd, log_id: [u8; 16], book: &Book)
         },
         |_, _| {},
     );
-    match (loaded, wrong_wallet, wrong_hold) {
-        (Err(error), ..) => Some(failure::with_causes(&error)),
-        (Ok(_), Some(wallet), _) => Some(format!("wallet {wallet} is not as in the books")),
-        (Ok(_), None, Some(hold)) => Some(format!("hold {hold} is not as in the books")),
-        (Ok(_), ..) if (wallets, holds) != (book.wallets.len(), book.holds.len()) => Some(format!(
+    let hash = loaded.map_err(Difference::of)?;
+    let counted = (wallets, holds);
+    let known = (book.wallets.len(), book.holds.len());
+    match (wrong_wallet, wrong_hold) {
+        (Some(wallet), _) => found(&format!("wallet {wallet} is not as in the books")),
+        (None, Some(hold)) => found(&format!("hold {hold} is not as in the books")),
+        (None, None) if counted != known => found(&format!(
             "it has {wallets} wallets and {holds} open holds; the books have {} and {}",
-            book.wallets.len(),
-            book.holds.len()
+            known.0, known.1
         )),
-        (Ok(hash), ..) if hash != book.state_hash() => Some("its state hash is not that of the books".to_owned()),
-        (Ok(_), ..) => None,
+        (None, None) if hash != book.state_hash() => found("its state hash is not that of the books"),
+        (None, None) => Ok(()),
     }
 }
 

@@ -61,6 +61,25 @@ impl Runs {
         Ok(true)
     }
 
+    /// Hands over every row that is on disk, all runs together, in the order of
+    /// keys and then of LSNs, and checks the sums of every block on the way.
+    pub fn for_each_by_key(&self, mut each: impl FnMut(Row)) -> Result<()> {
+        let list: Vec<Arc<Run>> = self.snapshot().iter().filter(|run| run.is_on_disk()).cloned().collect();
+        if list.is_empty() {
+            return Ok(());
+        }
+        let mut merge = Merge::new(&list);
+        let mut rows = Vec::with_capacity(PART_BLOCKS * BLOCK_ROWS);
+        loop {
+            rows.clear();
+            self.checked(merge.fill(&mut rows))?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            rows.drain(..).for_each(&mut each);
+        }
+    }
+
     /// Nothing if it was given up.
     fn merge(&self, sources: &[Arc<Run>]) -> Result<Option<Run>> {
         let (from, to) = (sources[0].from(), sources[sources.len() - 1].to());
