@@ -1,16 +1,17 @@
 //! The history of a wallet: its entries, newest first, and its balance as of a position or a time. Entries of late come
 //! from the wallet's shard, older ones from the index; the records that they point at tell the rest.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::ledger::{Event, Leg, TransferId, TransferKind, WalletId};
 
 use super::conversation::Failure;
-use super::desk::storage;
+use super::desk::{Desk, storage};
 use super::life::Engine;
 use super::lookup::{Found, blocking};
-use super::messages::ShardMessage;
-use super::runs::Row;
+use super::messages::{RecentEntries, ShardMessage};
+use super::runs::{self, Row, Runs};
 
 /// Entries that are looked at for one page. A filter that lets few through gives a short page and a cursor.
 const ENTRIES_PER_PAGE_MAX: usize = 20_000;
@@ -77,7 +78,7 @@ impl Engine {
     pub async fn entries(&self, query: EntriesQuery) -> Result<EntriesPage, Failure> {
         let mut before = query.before_lsn.unwrap_or(u64::MAX);
         if let Some(at) = query.not_after {
-            before = before.min(self.lsn_at(at)?.saturating_add(1));
+            before = before.min(lsn_at(&self.inner.desk, at)?.saturating_add(1));
         }
         let first = match query.not_before {
             None => 1,
@@ -116,7 +117,7 @@ impl Engine {
 
     /// The posted balance at a moment, and the position that it is exact at. None: the wallet was not open then.
     pub async fn balance_at(&self, wallet: WalletId, at: At) -> Result<Option<(i64, u64)>, Failure> {
-        let lsn = self.lsn_at(at)?;
+        let lsn = lsn_at(&self.inner.desk, at)?;
         if let Some(row) = self.rows_before(wallet, lsn.saturating_add(1), 1).await?.first() {
             return Ok(Some((row.value, lsn)));
         }
@@ -125,38 +126,22 @@ impl Engine {
         Ok(was_open.then_some((0, lsn)))
     }
 
-    /// The last durable position not after a moment.
-    fn lsn_at(&self, at: At) -> Result<u64, Failure> {
-        match at {
-            At::Lsn(lsn) => Ok(lsn.min(self.inner.desk.reader.durable_lsn())),
-            At::TimeMicros(time) => {
-                Ok(self.inner.desk.reader.last_lsn_at_or_before(time).map_err(storage)?.unwrap_or(0))
-            }
-        }
-    }
-
     async fn rows_before(&self, wallet: WalletId, before_lsn: u64, limit: usize) -> Result<Vec<Row>, Failure> {
         let recent =
             self.ask_shard(wallet, |reply| ShardMessage::ReadEntries { wallet, before_lsn, limit, reply }).await?;
-        let mut rows = recent.rows;
-        if rows.len() == limit || recent.marked_lsn == 0 {
-            return Ok(rows);
-        }
         let engine = self.clone();
         blocking(move || {
-            let index = &engine.inner.indexes.entries;
-            // Between a mark and the moment that its entries are sorted they are in neither place.
             let began = Instant::now();
-            while index.covered_lsn() < recent.marked_lsn {
-                if began.elapsed() > INDEX_WAIT {
+            loop {
+                let rows = with_older(&engine.inner.indexes.entries, wallet, before_lsn, limit, &recent);
+                if let Some(rows) = rows.map_err(storage)? {
+                    return Ok(rows);
+                }
+                if began.elapsed() > INDEX_WAIT || engine.inner.status.read_only().is_some() {
                     return Err(storage("the index of entries is behind the log"));
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-            let before = before_lsn.min(recent.marked_lsn.saturating_add(1));
-            let missing = limit - rows.len();
-            index.rows_before(wallet.0, before, missing, &mut rows).map_err(storage)?;
-            Ok(rows)
         })
         .await
     }
@@ -166,6 +151,38 @@ impl Engine {
         let entry = found.and_then(|found| entry_view(found, wallet, row.value));
         entry.ok_or_else(|| storage(format!("record {} has no entry of wallet {wallet}", row.lsn)))
     }
+}
+
+/// The last position not after a moment that is durable and on its way into every wallet. The log is a little ahead of
+/// that: the wallet's shard, asked next, would not have the newest records yet, and its answer be taken for exact.
+pub fn lsn_at(desk: &Desk, at: At) -> Result<u64, Failure> {
+    let settling_lsn = desk.status.last_lsn.load(Ordering::Acquire);
+    let lsn = match at {
+        At::Lsn(lsn) => lsn,
+        At::TimeMicros(time) => desk.reader.last_lsn_at_or_before(time).map_err(storage)?.unwrap_or(0),
+    };
+    Ok(lsn.min(settling_lsn))
+}
+
+/// The wallet's newest entries below a position: those that its shard still had, and the older ones of the index. None:
+/// between a mark and the moment that its entries are sorted they are in neither place; ask again.
+pub fn with_older(
+    index: &Runs,
+    wallet: WalletId,
+    before_lsn: u64,
+    limit: usize,
+    recent: &RecentEntries,
+) -> runs::Result<Option<Vec<Row>>> {
+    let mut rows = recent.rows.clone();
+    if rows.len() == limit || recent.marked_lsn == 0 {
+        return Ok(Some(rows));
+    }
+    if index.covered_lsn() < recent.marked_lsn {
+        return Ok(None);
+    }
+    let before_lsn = before_lsn.min(recent.marked_lsn.saturating_add(1));
+    index.rows_before(wallet.0, before_lsn, limit - rows.len(), &mut rows)?;
+    Ok(Some(rows))
 }
 
 impl EntriesQuery {

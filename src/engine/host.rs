@@ -268,8 +268,9 @@ impl JournalThread {
             match output {
                 JournalOutput::Settle(group) => {
                     self.wires.to_all_shards(|| ShardMessage::Settle(Arc::clone(&group)));
-                    self.journal.settled(&group, &mut self.outputs);
+                    // Before the ids: whoever finds a record by its id may ask for the balance at it.
                     self.status.last_lsn.store(group.last_lsn, Ordering::Release);
+                    self.journal.settled(&group, &mut self.outputs);
                     self.status.groups.fetch_add(1, Ordering::Relaxed);
                     group.answer();
                 }

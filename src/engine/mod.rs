@@ -7,7 +7,7 @@ pub mod config;
 pub mod conversation;
 pub mod desk;
 mod face;
-mod history;
+pub mod history;
 pub mod host;
 pub mod indexer;
 pub mod journal;

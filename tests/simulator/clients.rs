@@ -3,7 +3,6 @@
 
 use florin::engine::conversation::Answer;
 use florin::engine::desk::{Begun, BegunAll, BegunEach, first_outcome};
-use florin::engine::messages::{ShardMessage, WalletRead};
 use florin::engine::{AtomicRefusal, CaptureRequest, Failure, Outcome, Receipt};
 use florin::ledger::fingerprint::Fingerprint;
 use florin::ledger::{
@@ -15,6 +14,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::life::Life;
 use super::oracle::Oracle;
+use super::reads::{self, About, Reading};
 use super::world::World;
 
 pub const CLIENTS: usize = 6;
@@ -48,7 +48,7 @@ enum Waiting {
     One(Ask, Answers),
     Each(Vec<Transfer>, BegunEach, Answers),
     All(Vec<Transfer>, usize, Answers),
-    Wallet(WalletId, u64, oneshot::Receiver<Option<WalletRead>>),
+    Read(Reading),
 }
 
 impl Clients {
@@ -65,48 +65,53 @@ impl Clients {
         self.waiting = Default::default();
     }
 
-    pub fn poll(&mut self, client: usize, life: &Life, world: &mut World) {
-        self.waiting[client] = match self.waiting[client].take() {
-            Some(Waiting::One(ask, mut answers)) => match answers.try_recv() {
+    pub fn poll(&mut self, client: usize, life: &mut Life, world: &mut World) {
+        let Some(waiting) = self.waiting[client].take() else { return };
+        let told = match waiting {
+            Waiting::One(ask, mut answers) => match answers.try_recv() {
                 Ok(answers) => {
                     told(&ask, first_outcome(&answers), world);
-                    None
+                    ask
                 }
-                Err(TryRecvError::Closed) => None,
-                Err(_) => Some(Waiting::One(ask, answers)),
+                Err(TryRecvError::Closed) => return,
+                Err(_) => return self.waiting[client] = Some(Waiting::One(ask, answers)),
             },
-            Some(Waiting::Each(transfers, begun, mut answers)) => match answers.try_recv() {
+            Waiting::Each(transfers, begun, mut answers) => match answers.try_recv() {
                 Ok(answers) => {
                     told_each(&transfers, begun.finish(answers), world);
-                    None
+                    Ask::Each(transfers)
                 }
-                Err(TryRecvError::Closed) => None,
-                Err(_) => Some(Waiting::Each(transfers, begun, answers)),
+                Err(TryRecvError::Closed) => return,
+                Err(_) => return self.waiting[client] = Some(Waiting::Each(transfers, begun, answers)),
             },
-            Some(Waiting::All(transfers, count, mut answers)) => match answers.try_recv() {
+            Waiting::All(transfers, count, mut answers) => match answers.try_recv() {
                 Ok(answers) => {
                     told_all(&transfers, BegunAll::finish_asked(count, &answers), world);
-                    None
+                    Ask::All(transfers)
                 }
-                Err(TryRecvError::Closed) => None,
-                Err(_) => Some(Waiting::All(transfers, count, answers)),
+                Err(TryRecvError::Closed) => return,
+                Err(_) => return self.waiting[client] = Some(Waiting::All(transfers, count, answers)),
             },
-            Some(Waiting::Wallet(wallet, floor, mut reply)) => match reply.try_recv() {
-                Ok(read) => {
-                    world.figures.reads += 1;
-                    world.oracle.check_read(&life.desk.reader, wallet, floor, read);
-                    None
-                }
-                Err(TryRecvError::Closed) => None,
-                Err(_) => Some(Waiting::Wallet(wallet, floor, reply)),
-            },
-            None => None,
+            Waiting::Read(reading) => {
+                return self.waiting[client] = reads::poll(reading, life, world).map(Waiting::Read);
+            }
         };
+        self.look_after(client, &told, life, world);
+    }
+
+    /// Whoever was told something often looks at once whether it is so.
+    fn look_after(&mut self, client: usize, told: &Ask, life: &mut Life, world: &mut World) {
+        if world.rng.random_bool(0.3) {
+            let about = About::told_of(told, world);
+            self.waiting[client] = reads::ask(client, &about, life, world).map(Waiting::Read);
+        }
     }
 
     pub fn ask(&mut self, client: usize, life: &mut Life, world: &mut World) {
         if world.rng.random_bool(0.1) {
-            return self.read(client, life, world);
+            let about = About::anything(&self.asked, world);
+            self.waiting[client] = reads::ask(client, &about, life, world).map(Waiting::Read);
+            return;
         }
         let is_repeat = !self.asked.is_empty() && world.rng.random_bool(0.2);
         let ask = if is_repeat {
@@ -135,7 +140,10 @@ impl Clients {
                         life.send_from_client(client, asked.messages);
                         self.waiting[client] = Some(Waiting::Each(transfers, begun, asked.answers));
                     }
-                    None => told_each(&transfers, begun.finish(Vec::new()), world),
+                    None => {
+                        told_each(&transfers, begun.finish(Vec::new()), world);
+                        self.look_after(client, &Ask::Each(transfers), life, world);
+                    }
                 }
                 return;
             }
@@ -145,7 +153,10 @@ impl Clients {
                         life.send_from_client(client, asked.messages);
                         self.waiting[client] = Some(Waiting::All(transfers, count, asked.answers));
                     }
-                    BegunAll::Answered(answer) => told_all(&transfers, answer, world),
+                    BegunAll::Answered(answer) => {
+                        told_all(&transfers, answer, world);
+                        self.look_after(client, &Ask::All(transfers), life, world);
+                    }
                 }
                 return;
             }
@@ -155,16 +166,11 @@ impl Clients {
                 life.send_from_client(client, asked.messages);
                 self.waiting[client] = Some(Waiting::One(ask, asked.answers));
             }
-            Begun::Answered(outcome) => told(&ask, outcome, world),
+            Begun::Answered(outcome) => {
+                told(&ask, outcome, world);
+                self.look_after(client, &ask, life, world);
+            }
         }
-    }
-
-    fn read(&mut self, client: usize, life: &mut Life, world: &mut World) {
-        let wallet = WalletId(world.rng.random_range(0..WALLETS));
-        let (reply, read) = oneshot::channel();
-        let shard = life.desk.placement.shard_of(wallet);
-        life.ask_shard(client, shard, ShardMessage::ReadWallet { wallet, reply });
-        self.waiting[client] = Some(Waiting::Wallet(wallet, world.oracle.acknowledged_lsn(), read));
     }
 
     fn new_ask(&mut self, world: &mut World) -> Ask {
@@ -220,6 +226,38 @@ impl Ask {
             Ask::Open(_) | Ask::Each(_) | Ask::All(_) | Ask::Void(_) | Ask::Status(..) => None,
         }
     }
+
+    /// Every id that it may take.
+    pub fn ids(&self) -> Vec<u128> {
+        match self {
+            Ask::Open(opening) => vec![opening.wallet.0],
+            Ask::Each(transfers) | Ask::All(transfers) => transfers.iter().map(|transfer| transfer.id().0).collect(),
+            Ask::Void(hold) => vec![hold.0],
+            _ => self.id().into_iter().collect(),
+        }
+    }
+
+    /// The wallets that it names.
+    pub fn wallets(&self) -> Vec<WalletId> {
+        let of = |transfer: &Transfer| transfer.legs().iter().map(|leg| leg.wallet).collect::<Vec<_>>();
+        match self {
+            Ask::Open(opening) => vec![opening.wallet],
+            Ask::Transfer(transfer) => of(transfer),
+            Ask::Each(transfers) | Ask::All(transfers) => transfers.iter().flat_map(of).collect(),
+            Ask::Authorize(hold) => vec![hold.payer, hold.payee],
+            Ask::Status(wallet, _) => vec![*wallet],
+            Ask::Capture(_) | Ask::Void(_) => Vec::new(),
+        }
+    }
+
+    pub fn hold(&self) -> Option<HoldId> {
+        match self {
+            Ask::Authorize(authorization) => Some(authorization.hold),
+            Ask::Capture(request) => Some(request.hold),
+            Ask::Void(hold) => Some(*hold),
+            _ => None,
+        }
+    }
 }
 
 fn told(ask: &Ask, outcome: Outcome, world: &mut World) {
@@ -262,6 +300,7 @@ fn note(id: u128, outcome: Outcome, world: &mut World) {
         Outcome::Failed(Failure::KeyReused) => panic!("the same request under {id:x} is taken for another one"),
         Outcome::Failed(Failure::TooLarge) => panic!("nothing here is large"),
         // A read of the log or the index may fail with the disk.
+        Outcome::Failed(Failure::Storage(what)) => world.explained("a request", &what),
         Outcome::Failed(_) => {}
     }
 }

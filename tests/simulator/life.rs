@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam::channel::Receiver;
 use florin::engine::conversation::{Answer, Batch};
@@ -69,12 +70,14 @@ impl<M, T> Part<M, T> {
 
 impl Life {
     pub fn new(recovered: Recovered, world: &World) -> Life {
-        let Recovered { journal, reader, shards, claims, indexes, indexer, .. } = recovered;
+        let Recovered { journal, reader, shards, claims, indexes, indexer, report } = recovered;
+        let status = Arc::new(Status::default());
+        status.last_lsn.store(report.last_lsn, Ordering::Release);
         let desk = Desk {
             claims,
             reader,
             placement: Placement::new(world.config.shards),
-            status: Arc::new(Status::default()),
+            status,
             in_flight_max: world.config.in_flight_max,
         };
         Life {
@@ -201,6 +204,7 @@ impl Life {
             Sent::Indexer(message) => self.indexer.inbox.push_back(message),
             Sent::Answer(batch, ticket, answer) => batch.answer(std::iter::once((ticket, answer))),
             Sent::Settled(group) => {
+                self.desk.status.last_lsn.store(group.last_lsn, Ordering::Release);
                 let mut outputs = VecDeque::new();
                 self.journal.machine.settled(&group, &mut outputs);
                 self.send_from_journal(outputs);
@@ -210,7 +214,7 @@ impl Life {
         }
     }
 
-    fn deliver_from_client(&mut self, client: usize) -> bool {
+    pub fn deliver_from_client(&mut self, client: usize) -> bool {
         let sent = self.clients[client].pop_front();
         sent.map(|sent| self.deliver(sent)).is_some()
     }
@@ -397,7 +401,7 @@ impl Life {
     }
 }
 
-fn world_poll(life: &Life, world: &mut World, client: usize) {
+fn world_poll(life: &mut Life, world: &mut World, client: usize) {
     let mut clients = std::mem::take(&mut world.clients);
     clients.poll(client, life, world);
     world.clients = clients;

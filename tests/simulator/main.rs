@@ -8,6 +8,7 @@ mod clients;
 mod faults;
 mod life;
 mod oracle;
+mod reads;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

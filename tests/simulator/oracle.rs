@@ -10,9 +10,12 @@ use florin::engine::record;
 use florin::engine::recovery::Recovered;
 use florin::engine::runs::Row;
 use florin::engine::shard::{Outbox, Shard};
+use florin::engine::{Found, HoldView};
 use florin::ledger::book::Entry;
-use florin::ledger::{Book, Event, Reject, StateHash, WalletId};
+use florin::ledger::{Book, Event, HoldEnd, HoldId, Reject, StateHash, WalletId};
 use tokio::sync::oneshot;
+
+use super::reads::History;
 
 #[derive(Default)]
 pub struct Oracle {
@@ -21,6 +24,8 @@ pub struct Oracle {
     /// The highest position that somebody was told of, by an answer or a read.
     told_lsn: u64,
     acknowledged_lsn: u64,
+    /// How far each wallet was seen by its readers: nobody after them sees less of it.
+    seen: HashMap<WalletId, u64>,
     /// The log as far as it was read back.
     log: Log,
 }
@@ -39,6 +44,11 @@ struct Log {
 impl Oracle {
     pub fn acknowledged_lsn(&self) -> u64 {
         self.acknowledged_lsn
+    }
+
+    /// What a reader of this wallet has to see from now on.
+    pub fn floor(&self, wallet: WalletId) -> u64 {
+        self.acknowledged_lsn.max(self.seen.get(&wallet).copied().unwrap_or(0))
     }
 
     pub fn acknowledged(&mut self, lsn: u64) {
@@ -71,7 +81,7 @@ impl Oracle {
         let lsn = read.settled_lsn;
         assert!(lsn >= floor, "the read at {lsn} misses what was acknowledged at {floor}");
         assert!(lsn <= reader.durable_lsn(), "the read at {lsn} is ahead of what is durable");
-        self.told_lsn = self.told_lsn.max(lsn);
+        self.saw(wallet, lsn);
         if lsn > self.log.book.last_lsn {
             return; // The disk is dead and the log cannot be read just now.
         }
@@ -80,6 +90,65 @@ impl Oracle {
         assert_eq!((read.wallet.posted(), read.wallet.held()), (posted, held), "wallet {wallet} at {lsn}");
         let floor = read.limits.overdraft_limit.map_or(i128::MIN, |limit| -i128::from(limit));
         assert!(read.wallet.available() >= floor, "wallet {wallet} is below its limit");
+    }
+
+    /// Entries, newest first: those of the log up to some position between what had to be seen and what is durable,
+    /// without a gap and none twice.
+    pub fn check_history(&mut self, reader: &wal::Reader, asked: &History, rows: &[Row]) {
+        self.log.read_on(reader);
+        let newest_lsn = rows.first().map_or(0, |row| row.lsn);
+        assert!(newest_lsn <= reader.durable_lsn(), "the history is ahead of what is durable");
+        self.saw(asked.wallet, newest_lsn);
+        if newest_lsn > self.log.book.last_lsn {
+            return; // The disk is dead and the log cannot be read just now.
+        }
+        let entries = self.log.entries.get(&asked.wallet).map_or(&[][..], Vec::as_slice);
+        let seen_lsn = newest_lsn.max(asked.floor);
+        let end = entries.partition_point(|(lsn, _)| *lsn < asked.before_lsn && *lsn <= seen_lsn);
+        let expected: Vec<_> = entries[..end].iter().rev().take(asked.limit).copied().collect();
+        assert_eq!(pairs(rows), expected, "the history of {asked:?}");
+    }
+
+    /// What took an id, as somebody found it. He was told of it by this, as if by an answer.
+    pub fn check_found(&mut self, reader: &wal::Reader, id: u128, found: Option<Found>) {
+        self.log.read_on(reader);
+        let Some(found) = found else {
+            let lsn = self.log.ids.get(&id);
+            assert!(lsn.is_none_or(|lsn| *lsn > self.acknowledged_lsn), "{id:x} is not found, told of at {lsn:?}");
+            return;
+        };
+        assert!(found.lsn <= reader.durable_lsn(), "{id:x} is found ahead of what is durable");
+        self.acknowledged(found.lsn);
+        if found.lsn <= self.log.book.last_lsn {
+            assert_eq!(self.log.ids.get(&id), Some(&found.lsn), "{id:x} is found at another record");
+            assert!(
+                self.log.events[index_of(found.lsn)] == (found.time_micros, found.event),
+                "{id:x} is another event"
+            );
+        }
+    }
+
+    /// A hold as it was at some position that is not before what had to be seen.
+    pub fn check_hold(&mut self, reader: &wal::Reader, hold: HoldId, view: Option<HoldView>) {
+        self.log.read_on(reader);
+        let floor = self.acknowledged_lsn;
+        let mut known = HoldRecords::default();
+        for (at, (_, event)) in self.log.events.iter().enumerate() {
+            let lsn = at as u64 + 1;
+            if lsn > view.as_ref().map_or(0, |view| view.lsn).max(floor) {
+                break;
+            }
+            known.note(hold, lsn, event);
+        }
+        let Some(view) = view else {
+            assert_eq!(known.lsn, 0, "{hold} is not found");
+            return;
+        };
+        assert!(view.lsn <= reader.durable_lsn(), "{hold} is ahead of what is durable");
+        self.acknowledged(view.lsn);
+        if view.lsn <= self.log.book.last_lsn {
+            assert_eq!((view.lsn, view.captured, view.end), (known.lsn, known.captured, known.end), "{hold}");
+        }
     }
 
     /// After recovery: nothing that anybody was told of is gone or different, and state and claims follow from the log.
@@ -134,16 +203,22 @@ impl Oracle {
         }
     }
 
+    fn saw(&mut self, wallet: WalletId, lsn: u64) {
+        self.told_lsn = self.told_lsn.max(lsn);
+        let seen = self.seen.entry(wallet).or_default();
+        *seen = lsn.max(*seen);
+    }
+
     fn check_told(&self) {
         for (id, lsn) in &self.accepted {
             assert_eq!(self.log.ids.get(id), Some(lsn), "{id:x} was acknowledged at {lsn}");
-            let event = &self.log.events[usize::try_from(*lsn - 1).expect("small")].1;
+            let event = &self.log.events[index_of(*lsn)].1;
             assert!(!matches!(event, Event::Refused { .. }), "{id:x} was acknowledged and is refused in the log");
         }
         for (id, told) in &self.refused {
             // A refusal before any wallet was asked (the same wallet twice) is not recorded.
             let Some(lsn) = self.log.ids.get(id) else { continue };
-            match &self.log.events[usize::try_from(*lsn - 1).expect("small")].1 {
+            match &self.log.events[index_of(*lsn)].1 {
                 Event::Refused { reject, .. } => assert_eq!(reject, told, "{id:x}"),
                 other => panic!("{id:x} was refused with {told:?} and is in the log: {other:?}"),
             }
@@ -194,6 +269,33 @@ impl Oracle {
     }
 }
 
+/// A hold, out of its records.
+#[derive(Default)]
+struct HoldRecords {
+    lsn: u64,
+    total: i64,
+    captured: i64,
+    end: Option<HoldEnd>,
+}
+
+impl HoldRecords {
+    fn note(&mut self, of: HoldId, lsn: u64, event: &Event) {
+        match event {
+            Event::HoldAuthorized(authorization) if authorization.hold == of => {
+                self.total = authorization.amount.minor();
+            }
+            Event::HoldCaptured(capture) if capture.hold == of => {
+                self.captured += capture.amount.minor();
+                let is_used_up = self.captured + capture.released == self.total;
+                self.end = is_used_up.then_some(HoldEnd::Captured);
+            }
+            Event::HoldReleased { hold, end, .. } if *hold == of => self.end = Some(*end),
+            _ => return,
+        }
+        self.lsn = lsn;
+    }
+}
+
 impl Log {
     /// Reads what is durable and has not been read yet.
     fn read_on(&mut self, reader: &wal::Reader) {
@@ -225,9 +327,13 @@ impl Log {
             let wallet = self.book.wallets[&id];
             self.balances.entry(id).or_default().push((lsn, wallet.posted, wallet.held));
         }
-        if let Some((id, _)) = event.request() {
-            let before = self.ids.insert(id.0, lsn);
-            assert_eq!(before, None, "{id} is decided twice");
+        let taken = match &event {
+            Event::WalletOpened(opening) => Some(opening.wallet.0),
+            other => other.request().map(|(id, _)| id.0),
+        };
+        if let Some(id) = taken {
+            let before = self.ids.insert(id, lsn);
+            assert_eq!(before, None, "{id:x} is decided twice");
         }
         self.events.push((time_micros, event));
     }
@@ -242,6 +348,10 @@ fn state_hash<'a>(shards: impl Iterator<Item = &'a Shard>) -> StateHash {
         );
     }
     hash.into_inner()
+}
+
+fn index_of(lsn: u64) -> usize {
+    usize::try_from(lsn - 1).expect("small")
 }
 
 fn pairs(rows: &[Row]) -> Vec<(u64, i64)> {

@@ -43,6 +43,8 @@ pub struct Figures {
     pub refused: u64,
     pub repeats: u64,
     pub reads: u64,
+    pub histories: u64,
+    pub finds: u64,
     pub snapshots: u64,
     pub disk_operations: u64,
 }
@@ -134,6 +136,12 @@ impl World {
         }
     }
 
+    /// Something failed. Only a fault of the disk explains that.
+    pub fn explained(&self, what: &str, error: &dyn fmt::Display) {
+        self.say(|| format!("{what} failed: {error}"));
+        assert!(self.disk.failures() > 0, "{what} failed without a fault: {error}");
+    }
+
     pub fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             println!("{}", what());
@@ -154,6 +162,8 @@ impl Figures {
         self.refused += other.refused;
         self.repeats += other.repeats;
         self.reads += other.reads;
+        self.histories += other.histories;
+        self.finds += other.finds;
         self.snapshots += other.snapshots;
         self.disk_operations += other.disk_operations;
     }
@@ -164,7 +174,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} lives, {} crashes, {} turned read-only, {} bit flips ({} refused, the rest harmless), {} steps\n\
-             {} requests: {} accepted, {} refused, {} repeats; {} reads; {} snapshots; {} disk operations",
+             {} requests: {} accepted, {} refused, {} repeats; {} reads, {} histories, {} lookups; {} snapshots; {} disk operations",
             self.lives,
             self.crashes,
             self.read_only,
@@ -176,6 +186,8 @@ impl fmt::Display for Figures {
             self.refused,
             self.repeats,
             self.reads,
+            self.histories,
+            self.finds,
             self.snapshots,
             self.disk_operations
         )

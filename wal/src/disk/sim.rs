@@ -69,6 +69,11 @@ impl SimDisk {
         self.state().operations
     }
 
+    /// How often an operation was made to fail since the last `crash` or `kill`, the operations of a dead disk included.
+    pub fn failures(&self) -> u64 {
+        self.state().failures
+    }
+
     pub fn set_faults(&self, faults: SimFaults) {
         self.state().faults = faults;
     }

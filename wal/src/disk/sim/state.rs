@@ -24,6 +24,7 @@ pub(super) struct State {
     /// Goes up with each crash, so that old handles are known.
     pub(super) epoch: u64,
     pub(super) operations: u64,
+    pub(super) failures: u64,
     pub(super) dead_from: Option<u64>,
     pub(super) faults: SimFaults,
     pub(super) requested: Vec<Fault>,
@@ -68,6 +69,7 @@ impl State {
             mounts: BTreeSet::new(),
             epoch: 0,
             operations: 0,
+            failures: 0,
             dead_from: None,
             faults: SimFaults::default(),
             requested: Vec::new(),
@@ -103,6 +105,7 @@ impl State {
 
     pub(super) fn kill(&mut self) {
         self.epoch += 1;
+        self.failures = 0;
         self.locks.clear();
         self.dead_from = None;
         let used: BTreeSet<u64> = self.names.values().chain(self.durable_names.values()).copied().collect();
@@ -113,11 +116,13 @@ impl State {
 
     pub(super) fn step_or_last(&mut self) -> Step {
         self.operations += 1;
-        match self.dead_from {
+        let step = match self.dead_from {
             Some(from) if self.operations == from => Step::Last,
             Some(from) if self.operations > from => Step::Dead,
             _ => Step::Live,
-        }
+        };
+        self.failures += u64::from(step != Step::Live);
+        step
     }
 
     pub(super) fn step(&mut self) -> io::Result<()> {
@@ -140,6 +145,7 @@ impl State {
     pub(super) fn fault(&mut self, fault: Fault) -> bool {
         if let Some(index) = self.requested.iter().position(|requested| *requested == fault) {
             self.requested.remove(index);
+            self.failures += 1;
             return true;
         }
         let chance = match fault {
@@ -149,7 +155,9 @@ impl State {
             Fault::ShortWrite => self.faults.short_write,
             Fault::MisdirectedWrite => self.faults.misdirected_write,
         };
-        chance > 0.0 && self.rng.random_bool(chance.min(1.0))
+        let happens = chance > 0.0 && self.rng.random_bool(chance.min(1.0));
+        self.failures += u64::from(happens);
+        happens
     }
 
     pub(super) fn write(&mut self, inode: u64, bytes: &[u8], offset: u64, step: Step) -> io::Result<()> {
@@ -179,6 +187,7 @@ impl State {
         let growth = bytes.saturating_sub(self.inode(inode)?.bytes());
         let used: u64 = self.inodes.values().map(Inode::bytes).sum();
         if growth > 0 && used + growth > capacity {
+            self.failures += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
