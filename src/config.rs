@@ -17,6 +17,9 @@ pub struct HttpLimits {
     /// Bodies of all requests under way together, but for those that come in one piece; what comes on top is refused
     /// as overload.
     pub bodies_bytes_max: usize,
+    /// Answers that clients have asked for and do not take, of all connections together, with what HTTP/2 requests
+    /// under way take. From half of it on, those who hold most are ended; beyond it, requests are refused.
+    pub unsent_bytes_max: usize,
     /// From the first byte of a request to the end of its headers.
     pub header_read: Duration,
     /// From the end of the headers to the end of the body.
@@ -42,6 +45,7 @@ impl Default for HttpLimits {
             body_bytes_max: 1024 * 1024,
             bulk_body_bytes_max: 4 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
+            unsent_bytes_max: 256 * 1024 * 1024,
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
             request: Duration::from_secs(60),

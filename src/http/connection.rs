@@ -1,27 +1,32 @@
 //! One connection: HTTP/1.1 or HTTP/2 by its first bytes, watched for idling and for headers that
-//! never end. What a request comes to is in `exchange`.
+//! never end, and for what it makes the server hold. What a request comes to is in `exchange`.
 
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::auth::Accepted;
+use super::counted::Counted;
 use super::exchange;
+use super::held::{Budget, Held, STEP_BYTES};
+use super::problem::{Code, Problem};
 use super::state::State;
 use crate::config::HttpLimits;
 
-/// hyper's settings, made once for all connections.
-pub(super) struct Protocol(auto::Builder<TokioExecutor>);
+/// hyper's settings, made once for all connections, and what these may hold together.
+pub(super) struct Protocol {
+    builder: auto::Builder<TokioExecutor>,
+    budget: Arc<Budget>,
+}
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
@@ -29,6 +34,8 @@ pub(super) struct Connection {
     pub limits: HttpLimits,
     pub accepted: Accepted,
     activity: Activity,
+    /// Answers that the client has not taken, and of HTTP/2 also the requests under way.
+    held: Held,
 }
 
 /// What the watchdog looks at.
@@ -40,25 +47,32 @@ struct Activity {
     requests_begun: AtomicU64,
     requests_open: AtomicUsize,
     is_http2: AtomicBool,
-    /// About how much has been answered and not been taken by the client.
-    unsent_bytes: AtomicUsize,
 }
 
 /// One request is under way as long as this lives, even if its future is dropped.
-pub(super) struct Underway<'c>(&'c Connection);
+pub(super) struct Underway<'c> {
+    connection: &'c Connection,
+    held_bytes: usize,
+}
+
+/// The body of an HTTP/2 answer, held until its last byte has been written.
+struct HeldBody {
+    bytes: Bytes,
+    connection: Arc<Connection>,
+}
 
 /// How often a connection looks at itself; its limits of time are kept to within this.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
-/// Room for the headers of several pipelined requests, and for a piece of a body.
-const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// How much is read at a time while no request is under way. hyper answers all of it before it writes any answer.
-const READ_BYTES_BETWEEN_REQUESTS: usize = 16 * 1024;
-/// With more unsent than this nothing is read, so that whoever does not take answers cannot ask for more.
-const UNSENT_BYTES_BEFORE_READING: usize = 128 * 1024;
-/// With more unsent than this the connection ends after the answer: what one read asks for has its limit too.
-const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+/// Room for the headers of several pipelined requests, and for a piece of a body. As much may be answered and not have
+/// left hyper; with more, hyper takes up no further request.
+const HYPER_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// With more held than this an HTTP/2 connection is refused further requests: windows keep its answers back one by one,
+/// and streams can be many.
+const HTTP2_HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Status line and headers of an answer, about.
 const ANSWER_HEAD_BYTES: usize = 256;
+/// What an HTTP/2 request under way takes beside its headers, about.
+const HTTP2_REQUEST_BYTES: usize = 2 * 1024;
 
 impl Protocol {
     pub(super) fn new(limits: &HttpLimits) -> Protocol {
@@ -66,7 +80,7 @@ impl Protocol {
         // Our own watchdog keeps the limits of time: hyper's timer makes and drops a timer for
         // each request, and cannot tell a slow header from an idle connection.
         let mut http1 = builder.http1();
-        http1.pipeline_flush(true).header_read_timeout(None).max_buf_size(READ_BUFFER_BYTES_MAX);
+        http1.header_read_timeout(None).max_buf_size(HYPER_BUFFER_BYTES_MAX);
         let mut http2 = builder.http2();
         let header_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
         http2
@@ -77,7 +91,7 @@ impl Protocol {
             .max_header_list_size(header_bytes_max)
             .keep_alive_interval(limits.idle)
             .keep_alive_timeout(limits.header_read);
-        Protocol(builder)
+        Protocol { builder, budget: Arc::new(Budget::new(limits.unsent_bytes_max)) }
     }
 }
 
@@ -91,15 +105,16 @@ pub(super) async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection =
-        Arc::new(Connection { state, limits, accepted: Accepted::default(), activity: Activity::default() });
-    let io = TokioIo::new(Counted { stream, connection: Arc::clone(&connection), reader: None });
+    let (accepted, activity) = (Accepted::default(), Activity::default());
+    let held = Held::new(Arc::clone(&protocol.budget));
+    let connection = Arc::new(Connection { state, limits, accepted, activity, held });
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection)));
     let shared = Arc::clone(&connection);
     let service = service_fn(move |request| {
         let connection = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(exchange::answer(&connection, request).await) }
     });
-    let served = protocol.0.serve_connection(io, service);
+    let served = protocol.builder.serve_connection(io, service);
     tokio::pin!(served);
     let mut watch = tokio::time::interval(WATCH_PERIOD);
     let mut watchdog = Watchdog::new();
@@ -126,32 +141,83 @@ pub(super) async fn run<S>(
 }
 
 impl Connection {
-    pub(super) fn begin(&self, is_http2: bool) -> Underway<'_> {
+    pub(super) fn begin(&self, request: &Request<Incoming>) -> Underway<'_> {
         let activity = &self.activity;
         activity.requests_begun.fetch_add(1, Ordering::Relaxed);
         activity.requests_open.fetch_add(1, Ordering::Relaxed);
-        if is_http2 {
+        let mut held_bytes = 0;
+        if request.version() == Version::HTTP_2 {
             activity.is_http2.store(true, Ordering::Relaxed);
+            held_bytes = HTTP2_REQUEST_BYTES;
+            held_bytes +=
+                request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+            self.held.add(held_bytes);
         }
         self.state.meters().in_flight.increment(1.0);
         activity.mark();
-        Underway(self)
+        Underway { connection: self, held_bytes }
     }
 
-    /// Takes note of an answer; whether it should be the connection's last.
-    pub(super) fn answers(&self, body_bytes: usize) -> bool {
-        // One answer may be larger than the limit; what counts is what was unsent before it.
-        let unsent_bytes = self.activity.unsent_bytes.fetch_add(body_bytes + ANSWER_HEAD_BYTES, Ordering::Relaxed);
-        // HTTP/2 has windows, beyond which nothing is asked for or sent.
-        unsent_bytes > UNSENT_BYTES_MAX && !self.activity.is_http2.load(Ordering::Relaxed)
+    /// Refuses a request whose answer could not be held if the client did not take it.
+    pub(super) fn check_room(&self) -> Result<(), Problem> {
+        let detail = if self.held.budget().is_used_up() {
+            "The answers that other clients do not take fill the memory that there is for them; try again."
+        } else if self.is_http2() && self.held.bytes() > HTTP2_HELD_BYTES_MAX {
+            "Too much has been asked for on this connection and not been taken; take answers before asking for more."
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new(Code::Overloaded, detail))
+    }
+
+    /// Takes note of an answer, and gives its body as it is to be sent.
+    pub(super) fn answers(self: &Arc<Self>, body: Bytes) -> Bytes {
+        self.held.add(body.len() + ANSWER_HEAD_BYTES);
+        if !self.is_http2() {
+            return body;
+        }
+        Bytes::from_owner(HeldBody { bytes: body, connection: Arc::clone(self) })
+    }
+
+    pub(super) fn was_read(&self, bytes: usize) {
+        self.activity.bytes_read.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Bytes went out to the client.
+    pub(super) fn was_sent(&self, bytes: usize) {
+        // Of HTTP/2 the bodies know when they are sent. What was held is read first: a first request on another thread
+        // says that this is HTTP/2 before it adds to it.
+        if self.held.bytes() > 0 && !self.is_http2() {
+            self.held.give_up_to(bytes);
+        }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.activity.is_http2.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        self.0.activity.requests_open.fetch_sub(1, Ordering::Relaxed);
-        self.0.activity.mark();
-        self.0.state.meters().in_flight.decrement(1.0);
+        let Connection { activity, held, state, .. } = self.connection;
+        activity.requests_open.fetch_sub(1, Ordering::Relaxed);
+        activity.mark();
+        if self.held_bytes > 0 {
+            held.give(self.held_bytes);
+        }
+        state.meters().in_flight.decrement(1.0);
+    }
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        self.connection.held.give(self.bytes.len() + ANSWER_HEAD_BYTES);
     }
 }
 
@@ -166,25 +232,34 @@ struct Watchdog {
     requests_seen: u64,
     quiet_since: Instant,
     header_since: Option<Instant>,
+    held_bytes_seen: usize,
+    given_bytes_seen: u64,
 }
 
 impl Watchdog {
     fn new() -> Watchdog {
-        Watchdog { requests_seen: 0, quiet_since: Instant::now(), header_since: None }
+        let quiet_since = Instant::now();
+        Watchdog { requests_seen: 0, quiet_since, header_since: None, held_bytes_seen: 0, given_bytes_seen: 0 }
     }
 
     fn is_overdue(&mut self, connection: &Connection) -> bool {
+        if self.is_in_the_way(&connection.held) {
+            metrics::counter!("florin_http_connections_ended_total").increment(1);
+            tracing::debug!(held_bytes = self.held_bytes_seen, "a connection that took no answers had to go");
+            return true;
+        }
         let (activity, limits) = (&connection.activity, &connection.limits);
         let now = Instant::now();
         let begun = activity.requests_begun.load(Ordering::Relaxed);
         if activity.requests_open.load(Ordering::Relaxed) > 0 || begun != self.requests_seen {
-            *self = Watchdog { requests_seen: begun, quiet_since: now, header_since: None };
+            *self = Watchdog { requests_seen: begun, quiet_since: now, header_since: None, ..*self };
             return false;
         }
-        // HTTP/2 has frames that are no headers, and its own limits for those that are.
-        let is_http2 = activity.is_http2.load(Ordering::Relaxed);
+        // HTTP/2 has frames that are no headers, and its own limits for those that are. A request that was read in full
+        // may wait until the client has taken earlier answers.
+        let may_be_header = !connection.is_http2() && connection.held.bytes() == 0;
         let marked = activity.bytes_read_at_request.load(Ordering::Relaxed);
-        if !is_http2 && activity.bytes_read.load(Ordering::Relaxed) > marked {
+        if may_be_header && activity.bytes_read.load(Ordering::Relaxed) > marked {
             let since = *self.header_since.get_or_insert(now);
             if now.duration_since(since) >= limits.header_read {
                 tracing::debug!("a header did not end in time");
@@ -193,94 +268,15 @@ impl Watchdog {
         }
         now.duration_since(self.quiet_since) >= limits.idle
     }
-}
 
-/// A stream that counts what goes through it, and is not read while too much has not gone out.
-struct Counted<S> {
-    stream: S,
-    connection: Arc<Connection>,
-    /// Whoever wanted to read when too much was unsent.
-    reader: Option<Waker>,
-}
-
-impl<S> Counted<S> {
-    fn is_behind(&self) -> bool {
-        let activity = &self.connection.activity;
-        activity.unsent_bytes.load(Ordering::Relaxed) > UNSENT_BYTES_BEFORE_READING
-            && !activity.is_http2.load(Ordering::Relaxed)
-    }
-
-    fn sent(&mut self, bytes: usize) {
-        let unsent_bytes = &self.connection.activity.unsent_bytes;
-        // Of HTTP/1 only the connection's own task changes it; of HTTP/2 nobody looks at it.
-        let left = unsent_bytes.load(Ordering::Relaxed).saturating_sub(bytes);
-        unsent_bytes.store(left, Ordering::Relaxed);
-        if !self.is_behind()
-            && let Some(reader) = self.reader.take()
-        {
-            reader.wake();
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_behind() {
-            self.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let is_between = self.connection.activity.requests_open.load(Ordering::Relaxed) == 0;
-        let (polled, read) = if is_between && buffer.remaining() > READ_BYTES_BETWEEN_REQUESTS {
-            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(READ_BYTES_BETWEEN_REQUESTS));
-            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
-            let read = part.filled().len();
-            buffer.advance(read);
-            (polled, read)
-        } else {
-            let before = buffer.filled().len();
-            let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-            (polled, buffer.filled().len() - before)
-        };
-        if read > 0 {
-            let read = u64::try_from(read).unwrap_or(u64::MAX);
-            self.connection.activity.bytes_read.fetch_add(read, Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(written)) = &polled {
-            self.sent(*written);
-        }
-        polled
-    }
-
-    /// Comes when all that was answered has been written.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.sent(usize::MAX);
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        if let Poll::Ready(Ok(written)) = &polled {
-            self.sent(*written);
-        }
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    /// When memory for answers is short: whether this connection holds more than most, and its client has not even
+    /// taken what was held when it was looked at last. A client that takes a byte now and then is not spared.
+    fn is_in_the_way(&mut self, held: &Held) -> bool {
+        let (held_bytes, given_bytes) = (held.bytes(), held.given_bytes());
+        let given_since = usize::try_from(given_bytes - self.given_bytes_seen).unwrap_or(usize::MAX);
+        let is_stuck = self.held_bytes_seen > 0 && given_since < self.held_bytes_seen;
+        (self.held_bytes_seen, self.given_bytes_seen) = (held_bytes, given_bytes);
+        let budget = held.budget();
+        is_stuck && budget.is_short() && held_bytes + STEP_BYTES >= budget.mean_bytes()
     }
 }

@@ -3,20 +3,22 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use http_body_util::Full;
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Request, Response, Version};
+use hyper::{HeaderMap, Method, Request, Response};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::Call;
 use super::connection::Connection;
+use super::held::STEP_BYTES;
 use super::problem::{Code, Problem};
 use super::route::{self, Found, Route};
 use super::{body, bulk, holds, ledger, ops, transfers, wallets};
@@ -27,9 +29,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PROBLEM_JSON: &str = "application/problem+json";
 
-pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let started = Instant::now();
-    let underway = connection.begin(request.version() == Version::HTTP_2);
+    let underway = connection.begin(&request);
     let meters = connection.state.meters();
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts.headers);
@@ -41,17 +43,19 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
         let detail = "There was no answer in time. It may still be carried out: repeat it with the same key.";
         Err(Problem::new(Code::AnswerTimeout, detail))
     });
-    let mut response = match result {
+    // Many reads may have begun while there was room. What was done is told all the same.
+    let result = result.and_then(|answer| match parts.method {
+        Method::GET if answer.body.len() > STEP_BYTES => connection.check_room().map(|()| answer),
+        _ => Ok(answer),
+    });
+    let response = match result {
         Ok(answer) => from_answer(answer, request_id),
         Err(problem) => {
             meters.problem(problem.code);
             from_problem(&problem, request_id)
         }
     };
-    let body_bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-    if connection.answers(body_bytes.unwrap_or_default()) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    let response = response.map(|body| Full::new(connection.answers(body)));
     let route = if let Found::Route(route, _) = found { Some(route) } else { None };
     meters.answered(route, response.status(), started.elapsed());
     drop(underway);
@@ -60,6 +64,10 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
 
 async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: Incoming) -> Result<Answer, Problem> {
     check_headers(connection, parts)?;
+    // Who watches over the server is answered, however full it is.
+    if !matches!(found, Found::Route(Route::Health | Route::Ready | Route::Metrics, _)) {
+        connection.check_room()?;
+    }
     // Whoever has no key learns nothing, not even which paths there are.
     if route::is_versioned(parts.uri.path()) {
         connection.state.keys().check(&parts.headers, &connection.accepted)?;
@@ -184,8 +192,8 @@ fn trace_id(text: &str) -> Option<&str> {
     (is_whole && !is_zero(trace_id) && !is_zero(parent_id)).then_some(trace_id)
 }
 
-fn from_answer(answer: Answer, request_id: HeaderValue) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
+fn from_answer(answer: Answer, request_id: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(answer.body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
@@ -199,9 +207,9 @@ fn from_answer(answer: Answer, request_id: HeaderValue) -> Response<Full<Bytes>>
     response
 }
 
-fn from_problem(problem: &Problem, request_id: HeaderValue) -> Response<Full<Bytes>> {
+fn from_problem(problem: &Problem, request_id: HeaderValue) -> Response<Bytes> {
     let body = problem.render(request_id.to_str().unwrap_or_default());
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = problem.code.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

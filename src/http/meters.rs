@@ -107,6 +107,7 @@ fn describe() {
     metrics::describe_gauge!("florin_http_requests_in_flight", "Requests that are being answered.");
     metrics::describe_gauge!("florin_http_connections", "Open connections.");
     metrics::describe_counter!("florin_http_connections_refused_total", "Connections above the limit.");
+    metrics::describe_counter!("florin_http_connections_ended_total", "Ended: memory was short, and theirs not taken.");
     metrics::describe_counter!("florin_http_problems_total", "Problem documents sent, by code.");
     metrics::describe_counter!("florin_http_panics_total", "Handlers that panicked.");
     metrics::describe_gauge!("florin_ready", "1 once the engine has recovered.");
