@@ -265,6 +265,7 @@ fn told(ask: &Ask, outcome: Outcome, world: &mut World) {
     match (ask.id(), outcome) {
         (Some(id), outcome) => note(id, outcome, world),
         (None, Outcome::Accepted(receipt)) => world.oracle.acknowledged(receipt.lsn),
+        (None, Outcome::Failed(Failure::Storage(what))) => world.explained("a request", &what),
         (None, Outcome::Refused(_) | Outcome::Failed(_)) => {}
     }
 }

@@ -6,13 +6,27 @@ use std::sync::Arc;
 use florin::engine::StartError;
 use florin::engine::recovery::recover;
 use rand::RngExt;
-use wal::disk::{Disk, Fault, SimFaults};
+use rand::rngs::StdRng;
+use wal::disk::{Disk, Fault, SimDisk, SimFaults};
 
 use super::oracle::Oracle;
 use super::world::World;
 
-/// Arms something for the coming life.
+/// Arms something for a recovery: the power goes during it, or reads fail.
+pub fn arm_for_start(rng: &mut StdRng, disk: &SimDisk) {
+    if rng.random_bool(0.2) {
+        disk.crash_at(rng.random_range(1..60));
+    }
+    match rng.random_range(0..100) {
+        0..10 => disk.fail_later(Fault::ReadError, rng.random_range(0..80)),
+        10..16 => disk.set_faults(SimFaults { read_error: rng.random_range(0.001..0.05), ..SimFaults::default() }),
+        _ => {}
+    }
+}
+
+/// Arms something for the coming life. What was armed for its start and has not happened goes on.
 pub fn arm(world: &mut World) {
+    let mut faults = SimFaults::default();
     match world.rng.random_range(0..100) {
         // Nearly every life ends by a crash at some operation of the disk.
         0..70 => {
@@ -24,15 +38,21 @@ pub fn arm(world: &mut World) {
             let fault = faults[world.rng.random_range(0..faults.len())];
             world.disk.fail_next(fault);
         }
-        78..86 => world.disk.set_faults(SimFaults {
-            write_error: 0.01,
-            sync_error: 0.01,
-            short_write: 0.005,
-            ..SimFaults::default()
-        }),
+        78..86 => (faults.write_error, faults.sync_error, faults.short_write) = (0.01, 0.01, 0.005),
         86..90 => world.disk.set_capacity_bytes(Some(world.rng.random_range(2 << 20..5 << 20))),
         _ => {}
     }
+    // With any of these, or alone, reads fail: of the log, the indexes, snapshots, of names and lengths.
+    match world.rng.random_range(0..100) {
+        0..10 => faults.read_error = world.rng.random_range(0.001..0.3),
+        10..20 => {
+            for _ in 0..world.rng.random_range(1..20) {
+                world.disk.fail_later(Fault::ReadError, world.rng.random_range(0..100));
+            }
+        }
+        _ => {}
+    }
+    world.disk.set_faults(faults);
 }
 
 /// An index is lost: its files are gone, as when somebody took them for a cache. It has to be made again from the log.
@@ -50,7 +70,7 @@ pub fn lose_an_index(world: &mut World) {
 }
 
 /// An error that the disk's faults explain; anything else at a start is a finding.
-pub fn is_armed_failure(error: &StartError) -> bool {
+pub fn comes_from_the_disk(error: &StartError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(found) = cause {
         if found.downcast_ref::<std::io::Error>().is_some() {

@@ -14,11 +14,13 @@ use florin::engine::{Found, HoldView};
 use florin::ledger::book::Entry;
 use florin::ledger::{Book, Event, HoldEnd, HoldId, Reject, StateHash, WalletId};
 use tokio::sync::oneshot;
+use wal::disk::SimDisk;
 
 use super::reads::History;
 
-#[derive(Default)]
 pub struct Oracle {
+    /// Only to look at it undisturbed.
+    disk: SimDisk,
     accepted: HashMap<u128, u64>,
     refused: HashMap<u128, Reject>,
     /// The highest position that somebody was told of, by an answer or a read.
@@ -42,6 +44,18 @@ struct Log {
 }
 
 impl Oracle {
+    pub fn new(disk: SimDisk) -> Oracle {
+        Oracle {
+            disk,
+            accepted: HashMap::new(),
+            refused: HashMap::new(),
+            told_lsn: 0,
+            acknowledged_lsn: 0,
+            seen: HashMap::new(),
+            log: Log::default(),
+        }
+    }
+
     pub fn acknowledged_lsn(&self) -> u64 {
         self.acknowledged_lsn
     }
@@ -71,7 +85,7 @@ impl Oracle {
 
     /// A reader sees everything that was acknowledged before he asked, and nothing that could vanish.
     pub fn check_read(&mut self, reader: &wal::Reader, wallet: WalletId, floor: u64, read: Option<WalletRead>) {
-        self.log.read_on(reader);
+        self.read_on(reader);
         let Some(read) = read else {
             let opened = self.log.balances.get(&wallet).and_then(|list| list.first());
             let known_before = opened.is_some_and(|(lsn, ..)| *lsn <= floor);
@@ -95,7 +109,7 @@ impl Oracle {
     /// Entries, newest first: those of the log up to some position between what had to be seen and what is durable,
     /// without a gap and none twice.
     pub fn check_history(&mut self, reader: &wal::Reader, asked: &History, rows: &[Row]) {
-        self.log.read_on(reader);
+        self.read_on(reader);
         let newest_lsn = rows.first().map_or(0, |row| row.lsn);
         assert!(newest_lsn <= reader.durable_lsn(), "the history is ahead of what is durable");
         self.saw(asked.wallet, newest_lsn);
@@ -111,7 +125,7 @@ impl Oracle {
 
     /// What took an id, as somebody found it. He was told of it by this, as if by an answer.
     pub fn check_found(&mut self, reader: &wal::Reader, id: u128, found: Option<Found>) {
-        self.log.read_on(reader);
+        self.read_on(reader);
         let Some(found) = found else {
             let lsn = self.log.ids.get(&id);
             assert!(lsn.is_none_or(|lsn| *lsn > self.acknowledged_lsn), "{id:x} is not found, told of at {lsn:?}");
@@ -130,7 +144,7 @@ impl Oracle {
 
     /// A hold as it was at some position that is not before what had to be seen.
     pub fn check_hold(&mut self, reader: &wal::Reader, hold: HoldId, view: Option<HoldView>) {
-        self.log.read_on(reader);
+        self.read_on(reader);
         let floor = self.acknowledged_lsn;
         let mut known = HoldRecords::default();
         for (at, (_, event)) in self.log.events.iter().enumerate() {
@@ -154,7 +168,7 @@ impl Oracle {
     /// After recovery: nothing that anybody was told of is gone or different, and state and claims follow from the log.
     pub fn check_recovered(&mut self, desk: &Desk, indexes: &Indexes, shards: &[&Shard]) {
         let mut log = Log::default();
-        log.read_on(&desk.reader);
+        self.disk.without_faults(|| log.read_on(&desk.reader));
         let durable_lsn = desk.reader.durable_lsn();
         assert!(durable_lsn >= self.told_lsn, "the log ends at {durable_lsn}, told of {}", self.told_lsn);
         if log.book.last_lsn < durable_lsn {
@@ -165,15 +179,15 @@ impl Oracle {
         self.log = log;
         self.check_told();
         self.check_state(shards);
-        self.check_indexes(desk, indexes);
+        self.disk.without_faults(|| self.check_indexes(desk, indexes));
     }
 
     /// When nothing is under way: the same, and every wallet's history.
     pub fn check_quiet(&mut self, desk: &Desk, indexes: &Indexes, shards: &[&Shard]) {
-        self.log.read_on(&desk.reader);
+        self.read_on(&desk.reader);
         self.check_told();
         self.check_state(shards);
-        self.check_indexes(desk, indexes);
+        self.disk.without_faults(|| self.check_indexes(desk, indexes));
     }
 
     /// A copy of the disk with a flipped bit recovered: to the same ledger, or shorter by a torn tail.
@@ -201,6 +215,10 @@ impl Oracle {
                 assert_eq!(pairs(&rows), expected, "{what}: entries of {wallet}");
             }
         }
+    }
+
+    fn read_on(&mut self, reader: &wal::Reader) {
+        self.disk.without_faults(|| self.log.read_on(reader));
     }
 
     fn saw(&mut self, wallet: WalletId, lsn: u64) {
@@ -240,7 +258,7 @@ impl Oracle {
     }
 
     fn check_indexes(&self, desk: &Desk, indexes: &Indexes) {
-        // With faults armed a read may fail; it must never be wrong.
+        // With a dead disk a read fails; it must never be wrong.
         for (id, lsn) in &self.log.ids {
             if let Ok(found) = desk.claims.find(*id) {
                 assert_eq!(found, Some(*lsn), "the claim on {id:x}");

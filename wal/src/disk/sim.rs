@@ -12,7 +12,7 @@ use state::{State, Step};
 mod inode;
 mod state;
 
-/// What can be made to fail. A misdirected write reports success and lands elsewhere in its file.
+/// What can be made to fail. A read error may come at whatever only looks: contents, names, lengths. A misdirected write reports success and lands elsewhere in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     ReadError,
@@ -80,7 +80,26 @@ impl SimDisk {
 
     /// The next operation that can have this fault has it; may be asked for several times.
     pub fn fail_next(&self, fault: Fault) {
-        self.state().requested.push(fault);
+        self.fail_later(fault, 0);
+    }
+
+    /// The same for the one after so many others that can have it.
+    pub fn fail_later(&self, fault: Fault, others: u64) {
+        self.state().requested.push((fault, others));
+    }
+
+    /// What `work` does has no faults, neither by request nor by chance: so an observer looks on without being disturbed,
+    /// and without using up what is meant for the one observed. A disk that is dead stays so.
+    pub fn without_faults<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = std::mem::replace(&mut self.state().spares, true);
+        let done = work();
+        self.state().spares = before;
+        done
+    }
+
+    /// How many reads were made to fail since the disk was made.
+    pub fn read_errors(&self) -> u64 {
+        self.state().read_errors
     }
 
     /// Writes that would make the files larger than this in all fail with `StorageFull`.
@@ -128,6 +147,7 @@ impl Disk for SimDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut state = self.state();
         state.step()?;
+        state.read_fault()?;
         let names = state.names().filter(|path| path.parent() == Some(dir));
         Ok(names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
@@ -142,12 +162,14 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.step()?;
+        state.read_fault()?;
         Ok(self.file(state.find(path)?, state.epoch, true))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.step()?;
+        state.read_fault()?;
         Ok(self.file(state.find(path)?, state.epoch, false))
     }
 
@@ -218,9 +240,7 @@ impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let (mut state, step) = self.begin()?;
         step.live()?;
-        if state.fault(Fault::ReadError) {
-            return Err(io::Error::other("simulated read error"));
-        }
+        state.read_fault()?;
         Ok(state.inode(self.inode)?.read(buf, offset))
     }
 
@@ -244,6 +264,7 @@ impl DiskFile for SimFile {
     fn bytes(&self) -> io::Result<u64> {
         let (mut state, step) = self.begin()?;
         step.live()?;
+        state.read_fault()?;
         Ok(state.inode(self.inode)?.bytes())
     }
 

@@ -27,7 +27,10 @@ pub(super) struct State {
     pub(super) failures: u64,
     pub(super) dead_from: Option<u64>,
     pub(super) faults: SimFaults,
-    pub(super) requested: Vec<Fault>,
+    /// Each with how many operations that can have it are let through first.
+    pub(super) requested: Vec<(Fault, u64)>,
+    pub(super) spares: bool,
+    pub(super) read_errors: u64,
     pub(super) capacity_bytes: Option<u64>,
 }
 
@@ -73,6 +76,8 @@ impl State {
             dead_from: None,
             faults: SimFaults::default(),
             requested: Vec::new(),
+            spares: false,
+            read_errors: 0,
             capacity_bytes: None,
         }
     }
@@ -143,8 +148,17 @@ impl State {
     /// Whether this operation has the fault: because it was asked for, or by chance. Draws nothing at a chance of 0,
     /// so that turning one fault on does not change where the others fall.
     pub(super) fn fault(&mut self, fault: Fault) -> bool {
-        if let Some(index) = self.requested.iter().position(|requested| *requested == fault) {
+        if self.spares {
+            return false;
+        }
+        let due = self.requested.iter().position(|requested| *requested == (fault, 0));
+        if let Some(index) = due {
             self.requested.remove(index);
+        }
+        for (_, others) in self.requested.iter_mut().filter(|(requested, _)| *requested == fault) {
+            *others = others.saturating_sub(1);
+        }
+        if due.is_some() {
             self.failures += 1;
             return true;
         }
@@ -158,6 +172,14 @@ impl State {
         let happens = chance > 0.0 && self.rng.random_bool(chance.min(1.0));
         self.failures += u64::from(happens);
         happens
+    }
+
+    pub(super) fn read_fault(&mut self) -> io::Result<()> {
+        if self.fault(Fault::ReadError) {
+            self.read_errors += 1;
+            return Err(io::Error::other("simulated read error"));
+        }
+        Ok(())
     }
 
     pub(super) fn write(&mut self, inode: u64, bytes: &[u8], offset: u64, step: Step) -> io::Result<()> {
