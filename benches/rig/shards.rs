@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use florin::engine::claims::Claims;
-use florin::engine::conversation::{Act, Answer, Batch, Conversation};
+use florin::engine::conversation::{Acts, Answer, Batch, Conversation};
 use florin::engine::host::{ShardActor, Wires};
 use florin::engine::messages::{Group, JournalBatch, JournalMessage, ShardMessage};
 use florin::engine::placement::Placement;
@@ -15,6 +15,7 @@ use florin::engine::runs::Runs;
 use florin::engine::shard::{Outbox, Shard};
 use florin::ledger::{Status, Transfer};
 use ractor::Actor;
+use tokio::sync::oneshot;
 use wal::disk::SimDisk;
 
 use super::load::{self, FUNDS_MINOR};
@@ -58,9 +59,8 @@ impl ByHand {
 
     /// Takes a batch through both phases. Panics unless all of it became durable.
     pub fn transfer(&mut self, transfers: Vec<Transfer>) {
-        let (batch, mut answers) = Batch::new(transfers.len(), None);
-        let prepares = prepares(&batch, transfers, self.placement);
-        self.messages.extend(prepares);
+        let (messages, mut answers) = prepares(transfers, self.placement);
+        self.messages.extend(messages);
         let agreed = self.handle_all();
         let group = self.positions.group(agreed);
         self.send_all(|| ShardMessage::Settle(Arc::clone(&group)));
@@ -111,11 +111,10 @@ impl Hosted {
     }
 
     pub async fn transfer(&self, transfers: Vec<Transfer>) {
-        let (batch, answers) = Batch::new(transfers.len(), None);
-        for (shard, message) in prepares(&batch, transfers, self.placement) {
+        let (messages, answers) = prepares(transfers, self.placement);
+        for (shard, message) in messages {
             self.wires.to_shard(shard, message);
         }
-        drop(batch);
         check(&answers.await.expect("it is answered"));
     }
 
@@ -173,20 +172,19 @@ impl Positions {
 }
 
 /// The messages that begin the conversations of a batch, as the engine's face makes them.
-fn prepares(batch: &Arc<Batch>, transfers: Vec<Transfer>, placement: Placement) -> Vec<(usize, ShardMessage)> {
+fn prepares(transfers: Vec<Transfer>, placement: Placement) -> (Vec<(usize, ShardMessage)>, oneshot::Receiver<Vec<Answer>>) {
     let shards = placement.shards();
     let mut lanes: Vec<Vec<Conversation>> =
         (0..shards).map(|_| Vec::with_capacity(transfers.len() / shards + 1)).collect();
-    for (ticket, transfer) in (0u32..).zip(transfers) {
+    for (ticket, transfer) in (0u32..).zip(&transfers) {
         let lane = placement.shard_of(transfer.legs()[0].wallet);
-        lanes[lane].push(Conversation::new(ticket, Act::Transfer(transfer)));
+        lanes[lane].push(Conversation::new(ticket));
     }
+    let count = transfers.len();
+    let (batch, answers) = Batch::new(Acts::Transfers(transfers.into()), count, 0, None);
     let filled = lanes.into_iter().enumerate().filter(|(_, conversations)| !conversations.is_empty());
-    filled
-        .map(|(shard, conversations)| {
-            (shard, ShardMessage::Prepare { batch: Arc::clone(batch), conversations, now_micros: 0 })
-        })
-        .collect()
+    let message = |conversations| ShardMessage::Prepare { batch: Arc::clone(&batch), conversations };
+    (filled.map(|(shard, conversations)| (shard, message(conversations))).collect(), answers)
 }
 
 fn check(answers: &[Answer]) {

@@ -1,9 +1,10 @@
 //! One conversation between wallets: what is asked of them, in which order they are visited, and
-//! who is waiting for the answer. Plain data; the shards carry it from wallet to wallet.
+//! who is waiting for the answer. Plain data. What is asked stays where it came in, in the batch, and is never moved;
+//! the shards carry a small conversation about it from wallet to wallet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -61,15 +62,14 @@ pub enum Answer {
     ReadOnly,
 }
 
-/// What is asked of the wallets.
+/// What is asked of the wallets, but for plain transfers.
 #[derive(Debug)]
 pub enum Act {
-    Transfer(Transfer),
-    Atomic(Box<Atomic>),
-    Authorize(Box<Authorization>),
-    Capture(Box<CaptureAct>),
-    Release(Box<ReleaseAct>),
-    Open(Box<Opening>),
+    Atomic(Atomic),
+    Authorize(Authorization),
+    Capture(CaptureAct),
+    Release(ReleaseAct),
+    Open(Opening),
     SetStatus {
         wallet: WalletId,
         status: Status,
@@ -79,6 +79,20 @@ pub enum Act {
         id: TransferId,
         fingerprint: u64,
     },
+}
+
+/// What came in together: transfers, each for itself, or one act of another kind.
+#[derive(Debug)]
+pub enum Acts {
+    Transfers(SmallVec<[Transfer; 1]>),
+    One(Act),
+}
+
+/// What one conversation is about.
+#[derive(Clone, Copy, Debug)]
+pub enum ActRef<'a> {
+    Transfer(&'a Transfer),
+    Other(&'a Act),
 }
 
 /// Many transfers, all or none.
@@ -100,34 +114,39 @@ pub struct CaptureAct {
     pub payer: WalletId,
     pub payee: WalletId,
     pub currency: Currency,
-    pub resolved: Option<(Amount, i64)>,
+    /// How much is captured, and how much released with it.
+    pub resolved: OnceLock<(Amount, i64)>,
 }
 
-/// A void or an expiry.
+/// A void or an expiry; `released` is filled in by the payer's wallet.
 #[derive(Debug)]
 pub struct ReleaseAct {
     pub hold: HoldId,
     pub payer: WalletId,
     pub end: HoldEnd,
-    pub released: i64,
+    pub released: OnceLock<i64>,
 }
 
 /// A record without its legs and its reference takes less, its length included.
 const RECORD_BYTES_PLAIN: usize = 80;
 const LEG_BYTES: usize = 24;
 
-/// One conversation on its way.
-#[derive(Debug)]
+/// One conversation on its way: small, since it is copied at each stop.
+#[derive(Clone, Copy, Debug)]
 pub struct Conversation {
-    /// Its place in the batch that it came with.
+    /// The place in its batch of what it is about.
     pub ticket: u32,
     /// The next stop; all stops before it have said yes.
     pub at: u32,
+    /// Where the first two wallets of a plain transfer sit in their shards, filled in at each stop.
+    pub slots: [u32; SLOTS],
     pub refused: Option<Reject>,
-    /// Where the wallets of a plain transfer sit in their shards, filled in at each stop.
-    pub slots: SmallVec<[u32; 4]>,
-    pub act: Act,
 }
+
+/// Places that a conversation remembers: those of nearly every transfer.
+pub const SLOTS: usize = 2;
+
+const _: () = assert!(size_of::<Conversation>() <= 20);
 
 /// One wallet's part in a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,27 +157,84 @@ pub struct Stop {
 }
 
 impl Conversation {
-    pub fn new(ticket: u32, act: Act) -> Conversation {
-        Conversation { ticket, at: 0, refused: None, slots: SmallVec::new(), act }
+    pub fn new(ticket: u32) -> Conversation {
+        Conversation { ticket, at: 0, slots: [0; SLOTS], refused: None }
     }
 
-    /// The id that the request carried and its fingerprint, under which a refusal is recorded too.
-    pub fn request(&self) -> Option<(TransferId, u64)> {
-        match &self.act {
-            Act::Transfer(transfer) => Some((transfer.id(), transfer.fingerprint())),
-            Act::Authorize(hold) => Some((TransferId(hold.hold.0), hold.fingerprint)),
-            Act::Capture(capture) => Some((capture.id, capture.fingerprint)),
-            Act::Refuse { id, fingerprint } => Some((*id, *fingerprint)),
-            // It carries many ids; see `for_each_event`.
-            Act::Atomic(_) | Act::Release(_) | Act::Open(_) | Act::SetStatus { .. } => None,
+    /// The answer when it is durable from `lsn` on.
+    pub fn answer(&self, act: ActRef<'_>, lsn: u64, time_micros: u64) -> Answer {
+        match self.refused {
+            None => Answer::Durable { lsn, time_micros },
+            Some(reject) => Answer::Refused { reject, lsn, index: self.refused_index(act) },
         }
     }
 
+    fn refused_index(&self, act: ActRef<'_>) -> u32 {
+        match act {
+            ActRef::Other(Act::Atomic(atomic)) => atomic.order[self.at as usize].0,
+            _ => 0,
+        }
+    }
+
+    /// The events that it becomes when it is durable.
+    pub fn for_each_event(&self, act: ActRef<'_>, mut f: impl FnMut(EventRef<'_>)) {
+        if let Some(reject) = self.refused {
+            if let ActRef::Other(Act::Atomic(atomic)) = act {
+                for (index, transfer) in (0u32..).zip(&atomic.transfers) {
+                    let reject = if index == self.refused_index(act) { reject } else { Reject::AtomicRefused };
+                    let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
+                    f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
+                }
+            } else if let Some((id, fingerprint)) = act.request() {
+                f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
+            }
+            return;
+        }
+        let act = match act {
+            ActRef::Transfer(transfer) => return f(EventRef::Transfer(transfer)),
+            ActRef::Other(act) => act,
+        };
+        match act {
+            Act::Atomic(atomic) => atomic.transfers.iter().for_each(|transfer| f(EventRef::Transfer(transfer))),
+            Act::Authorize(hold) => f(EventRef::Other(Event::HoldAuthorized(hold.clone()))),
+            Act::Capture(capture) => f(EventRef::Other(Event::HoldCaptured(capture.event()))),
+            Act::Release(release) => f(EventRef::Other(Event::HoldReleased {
+                hold: release.hold,
+                payer: release.payer,
+                released: release.released(),
+                end: release.end,
+            })),
+            Act::Open(opening) => f(EventRef::Other(Event::WalletOpened(*opening))),
+            Act::SetStatus { wallet, status } => {
+                f(EventRef::Other(Event::StatusChanged { wallet: *wallet, status: *status }));
+            }
+            Act::Refuse { .. } => unreachable!("it carries its refusal"),
+        }
+    }
+}
+
+impl ActRef<'_> {
+    /// The id that the request carried and its fingerprint, under which a refusal is recorded too.
+    pub fn request(self) -> Option<(TransferId, u64)> {
+        match self {
+            ActRef::Transfer(transfer) => Some((transfer.id(), transfer.fingerprint())),
+            ActRef::Other(Act::Authorize(hold)) => Some((TransferId(hold.hold.0), hold.fingerprint)),
+            ActRef::Other(Act::Capture(capture)) => Some((capture.id, capture.fingerprint)),
+            ActRef::Other(Act::Refuse { id, fingerprint }) => Some((*id, *fingerprint)),
+            // It carries many ids; see `for_each_event`.
+            ActRef::Other(Act::Atomic(_) | Act::Release(_) | Act::Open(_) | Act::SetStatus { .. }) => None,
+        }
+    }
+
+    pub fn is_atomic(self) -> bool {
+        matches!(self, ActRef::Other(Act::Atomic(_)))
+    }
+
     /// Every id that is claimed for this conversation.
-    pub fn for_each_claim(&self, mut f: impl FnMut(u128)) {
-        match &self.act {
-            Act::Atomic(atomic) => atomic.transfers.iter().for_each(|transfer| f(transfer.id().0)),
-            Act::Open(opening) => f(opening.wallet.0),
+    pub fn for_each_claim(self, mut f: impl FnMut(u128)) {
+        match self {
+            ActRef::Other(Act::Atomic(atomic)) => atomic.transfers.iter().for_each(|transfer| f(transfer.id().0)),
+            ActRef::Other(Act::Open(opening)) => f(opening.wallet.0),
             _ => {
                 if let Some((id, _)) = self.request() {
                     f(id.0);
@@ -168,12 +244,16 @@ impl Conversation {
     }
 
     /// The wallet to visit at stop `index`; `None` when all have said yes.
-    pub fn stop(&self, index: u32) -> Option<Stop> {
+    #[inline]
+    pub fn stop(self, index: u32) -> Option<Stop> {
         let index = index as usize;
-        match &self.act {
-            Act::Transfer(transfer) => {
-                transfer.legs().get(index).map(|leg| Stop { wallet: leg.wallet, delta: leg.amount })
+        let act = match self {
+            ActRef::Transfer(transfer) => {
+                return transfer.legs().get(index).map(|leg| Stop { wallet: leg.wallet, delta: leg.amount });
             }
+            ActRef::Other(act) => act,
+        };
+        match act {
             Act::Atomic(atomic) => atomic.order.get(index).map(|&(transfer, leg)| {
                 let leg = atomic.transfers[transfer as usize].legs()[leg as usize];
                 Stop { wallet: leg.wallet, delta: leg.amount }
@@ -189,19 +269,18 @@ impl Conversation {
     }
 
     /// Whether this stop is a second visit to a wallet that has said yes: it passes those that wait there.
-    pub fn returns_at(&self, index: u32) -> bool {
-        matches!(self.act, Act::Capture(_)) && index == 2
+    pub fn returns_at(self, index: u32) -> bool {
+        matches!(self, ActRef::Other(Act::Capture(_))) && index == 2
     }
 
     /// What stop `index`, which said yes, has to give back if a later one says no.
-    pub fn undo_of(&self, index: u32, stop: Stop) -> Undo {
+    pub fn undo_of(self, index: u32, stop: Stop) -> Undo {
         let wallet = stop.wallet;
-        match &self.act {
-            Act::Capture(capture) if wallet == capture.payer => {
-                let (amount, _) = capture.resolved.expect("the payer's wallet was visited");
-                Undo::Capturing { wallet, hold: capture.hold, minor: amount.minor() }
+        match self {
+            ActRef::Other(Act::Capture(capture)) if wallet == capture.payer => {
+                Undo::Capturing { wallet, hold: capture.hold, minor: capture.resolved().0.minor() }
             }
-            Act::Capture(capture) => match capture.amount {
+            ActRef::Other(Act::Capture(capture)) => match capture.amount {
                 Some(amount) if index == 0 || index == 1 => Undo::Reserved { wallet, delta: amount.minor() },
                 _ => Undo::Begun { wallet },
             },
@@ -211,70 +290,45 @@ impl Conversation {
     }
 
     /// How many records it makes in the log.
-    pub fn record_count(&self) -> u64 {
-        match &self.act {
-            Act::Atomic(atomic) => atomic.transfers.len() as u64,
+    #[inline]
+    pub fn record_count(self) -> u64 {
+        match self {
+            ActRef::Other(Act::Atomic(atomic)) => atomic.transfers.len() as u64,
             _ => 1,
         }
     }
 
     /// More bytes than its records take in the log.
-    pub fn record_bytes_max(&self) -> usize {
+    #[inline]
+    pub fn record_bytes_max(self) -> usize {
         let of_transfer = |transfer: &Transfer| {
             RECORD_BYTES_PLAIN + transfer.legs().len() * LEG_BYTES + transfer.reference().map_or(0, str::len)
         };
-        match &self.act {
-            Act::Transfer(transfer) => of_transfer(transfer),
-            Act::Atomic(atomic) => atomic.transfers.iter().map(of_transfer).sum(),
-            _ => record::BODY_BYTES_MAX,
+        match self {
+            ActRef::Transfer(transfer) => of_transfer(transfer),
+            ActRef::Other(Act::Atomic(atomic)) => atomic.transfers.iter().map(of_transfer).sum(),
+            ActRef::Other(_) => record::BODY_BYTES_MAX,
+        }
+    }
+}
+
+impl Acts {
+    pub fn one_transfer(transfer: Transfer) -> Acts {
+        Acts::Transfers(SmallVec::from_buf([transfer]))
+    }
+
+    pub fn get(&self, ticket: u32) -> ActRef<'_> {
+        match self {
+            Acts::Transfers(transfers) => ActRef::Transfer(&transfers[ticket as usize]),
+            Acts::One(act) => ActRef::Other(act),
         }
     }
 
-    /// The answer when it is durable from `lsn` on.
-    pub fn answer(&self, lsn: u64, time_micros: u64) -> Answer {
-        match self.refused {
-            None => Answer::Durable { lsn, time_micros },
-            Some(reject) => Answer::Refused { reject, lsn, index: self.refused_index() },
-        }
-    }
-
-    fn refused_index(&self) -> u32 {
-        match &self.act {
-            Act::Atomic(atomic) => atomic.order[self.at as usize].0,
-            _ => 0,
-        }
-    }
-
-    /// The events that it becomes when it is durable.
-    pub fn for_each_event(&self, mut f: impl FnMut(EventRef<'_>)) {
-        if let Some(reject) = self.refused {
-            if let Act::Atomic(atomic) = &self.act {
-                for (index, transfer) in (0u32..).zip(&atomic.transfers) {
-                    let reject = if index == self.refused_index() { reject } else { Reject::AtomicRefused };
-                    let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
-                    f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
-                }
-            } else if let Some((id, fingerprint)) = self.request() {
-                f(EventRef::Other(Event::Refused { id, fingerprint, reject }));
-            }
-            return;
-        }
-        match &self.act {
-            Act::Transfer(transfer) => f(EventRef::Transfer(transfer)),
-            Act::Atomic(atomic) => atomic.transfers.iter().for_each(|transfer| f(EventRef::Transfer(transfer))),
-            Act::Authorize(hold) => f(EventRef::Other(Event::HoldAuthorized((**hold).clone()))),
-            Act::Capture(capture) => f(EventRef::Other(Event::HoldCaptured(capture.event()))),
-            Act::Release(release) => f(EventRef::Other(Event::HoldReleased {
-                hold: release.hold,
-                payer: release.payer,
-                released: release.released,
-                end: release.end,
-            })),
-            Act::Open(opening) => f(EventRef::Other(Event::WalletOpened(**opening))),
-            Act::SetStatus { wallet, status } => {
-                f(EventRef::Other(Event::StatusChanged { wallet: *wallet, status: *status }));
-            }
-            Act::Refuse { .. } => unreachable!("it carries its refusal"),
+    /// How many tickets there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Acts::Transfers(transfers) => transfers.len(),
+            Acts::One(_) => 1,
         }
     }
 }
@@ -303,7 +357,7 @@ impl CaptureAct {
     }
 
     pub fn event(&self) -> Capture {
-        let (amount, released) = self.resolved.expect("the payer's wallet was visited");
+        let (amount, released) = self.resolved();
         Capture {
             id: self.id,
             fingerprint: self.fingerprint,
@@ -314,6 +368,16 @@ impl CaptureAct {
             amount,
             released,
         }
+    }
+
+    fn resolved(&self) -> (Amount, i64) {
+        *self.resolved.get().expect("the payer's wallet was visited")
+    }
+}
+
+impl ReleaseAct {
+    pub fn released(&self) -> i64 {
+        *self.released.get().expect("the payer's wallet was visited")
     }
 }
 
@@ -348,6 +412,9 @@ fn only(wallet: WalletId, index: usize) -> Option<Stop> {
 /// What came in together and is answered together.
 #[derive(Debug)]
 pub struct Batch {
+    acts: Acts,
+    /// When it came in.
+    pub now_micros: u64,
     state: Mutex<BatchState>,
     /// Given back when nothing of the batch is under way any more.
     _room: Option<Room>,
@@ -383,10 +450,21 @@ impl Drop for Room {
 }
 
 impl Batch {
-    pub fn new(count: usize, room: Option<Room>) -> (Arc<Batch>, oneshot::Receiver<Vec<Answer>>) {
+    /// `asked`: how many of the tickets become conversations; those of the others stay `Pending`.
+    pub fn new(
+        acts: Acts,
+        asked: usize,
+        now_micros: u64,
+        room: Option<Room>,
+    ) -> (Arc<Batch>, oneshot::Receiver<Vec<Answer>>) {
         let (reply, receiver) = oneshot::channel();
-        let state = BatchState { answers: vec![Answer::Pending; count], pending: count, reply: Some(reply) };
-        (Arc::new(Batch { state: Mutex::new(state), _room: room }), receiver)
+        let state = BatchState { answers: vec![Answer::Pending; acts.count()], pending: asked, reply: Some(reply) };
+        (Arc::new(Batch { acts, now_micros, state: Mutex::new(state), _room: room }), receiver)
+    }
+
+    #[inline]
+    pub fn act(&self, ticket: u32) -> ActRef<'_> {
+        self.acts.get(ticket)
     }
 
     /// Answers some of it; when nothing is pending any more, whoever waits hears all answers.

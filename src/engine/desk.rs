@@ -2,8 +2,8 @@
 //! answers, and turns answers into outcomes. A plain state machine without threads or clocks, so that the server and the
 //! simulator take requests by the same rules; `face.rs` is the asynchronous shell.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
 
@@ -14,7 +14,7 @@ use crate::ledger::{
 };
 
 use super::claims::{Claim, Claims};
-use super::conversation::{Act, Answer, Atomic, Batch, CaptureAct, Conversation, Failure, ReleaseAct, Room};
+use super::conversation::{Act, Acts, Answer, Atomic, Batch, CaptureAct, Conversation, Failure, ReleaseAct, Room};
 use super::face::{AtomicRefusal, CaptureRequest, Outcome, Receipt, Refusal};
 use super::lookup::{Found, HoldView};
 use super::messages::{JournalBatch, ShardMessage};
@@ -72,10 +72,10 @@ pub enum BegunAll {
 impl BegunEach {
     /// The outcomes in the order of the requests.
     pub fn finish(self, answers: Vec<Answer>) -> Vec<Outcome> {
-        let mut answers = answers.into_iter();
-        let outcome =
-            |known: Option<Outcome>| known.unwrap_or_else(|| answers.next().map_or_else(stopping, outcome_of));
-        self.outcomes.into_iter().map(outcome).collect()
+        let outcome = |(index, known): (usize, Option<Outcome>)| {
+            known.unwrap_or_else(|| answers.get(index).copied().map_or_else(stopping, outcome_of))
+        };
+        self.outcomes.into_iter().enumerate().map(outcome).collect()
     }
 }
 
@@ -99,7 +99,7 @@ impl BegunAll {
 impl Desk {
     pub fn transfer(&self, transfer: Transfer, now_micros: u64) -> Begun {
         let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
-        self.ask(id, fingerprint, Act::Transfer(transfer), now_micros)
+        self.ask(id, fingerprint, Acts::one_transfer(transfer), now_micros)
     }
 
     pub fn transfer_each(&self, transfers: Vec<Transfer>, now_micros: u64) -> BegunEach {
@@ -110,20 +110,21 @@ impl Desk {
         };
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(count);
         let mut lanes = self.lanes(count);
-        let mut asked = 0u32;
-        for transfer in transfers {
+        let mut asked = 0;
+        for (ticket, transfer) in (0u32..).zip(&transfers) {
             let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
             outcomes.push(match self.claims.claim(id.0) {
                 Ok(Claim::New) => {
                     let lane = self.placement.shard_of(transfer.legs()[0].wallet);
-                    lanes[lane].push(Conversation::new(asked, Act::Transfer(transfer)));
+                    lanes[lane].push(Conversation::new(ticket));
                     asked += 1;
                     None
                 }
                 other => Some(self.not_new(other, id, fingerprint)),
             });
         }
-        let asked = (asked > 0).then(|| self.send(asked as usize, lanes, room, now_micros));
+        let acts = Acts::Transfers(transfers.into());
+        let asked = (asked > 0).then(|| self.send(acts, asked, lanes, room, now_micros));
         BegunEach { outcomes, asked }
     }
 
@@ -136,9 +137,8 @@ impl Desk {
         }
         let requests: Vec<(TransferId, u64)> =
             transfers.iter().map(|transfer| (transfer.id(), transfer.fingerprint())).collect();
-        let act = Act::Atomic(Box::new(Atomic::new(transfers, self.placement)));
-        let conversation = Conversation::new(0, act);
-        if conversation.record_bytes_max() > wal::GROUP_BYTES_MAX {
+        let acts = Acts::One(Act::Atomic(Atomic::new(transfers, self.placement)));
+        if acts.get(0).record_bytes_max() > wal::GROUP_BYTES_MAX {
             return failed(0, Failure::TooLarge);
         }
         let room = match self.admit(count) {
@@ -171,10 +171,7 @@ impl Desk {
         if !done.is_empty() {
             return BegunAll::Answered(self.repeat_all(&requests, &done));
         }
-        let mut lanes = self.lanes(1);
-        let first = conversation.stop(0).expect("a transfer has legs").wallet;
-        lanes[self.placement.shard_of(first)].push(conversation);
-        BegunAll::Asked { asked: self.send(1, lanes, room, now_micros), count }
+        BegunAll::Asked { asked: self.send_one(acts, room, now_micros), count }
     }
 
     /// The wallet's id is its key: the same opening again gives the first answer.
@@ -184,7 +181,9 @@ impl Desk {
             Err(failure) => return Begun::failed(failure),
         };
         Begun::Answered(match self.claims.claim(opening.wallet.0) {
-            Ok(Claim::New) => return self.send_one(Act::Open(Box::new(opening)), room, now_micros),
+            Ok(Claim::New) => {
+                return Begun::Asked(self.send_one(Acts::One(Act::Open(opening)), room, now_micros));
+            }
             Ok(Claim::UnderWay) => Outcome::Failed(Failure::InProgress),
             Ok(Claim::Done { lsn }) => match self.event(lsn) {
                 Ok(Some(found)) if found.event == Event::WalletOpened(opening) => {
@@ -199,7 +198,7 @@ impl Desk {
 
     pub fn set_status(&self, wallet: WalletId, status: WalletStatus, now_micros: u64) -> Begun {
         match self.admit(1) {
-            Ok(room) => self.send_one(Act::SetStatus { wallet, status }, room, now_micros),
+            Ok(room) => Begun::Asked(self.send_one(Acts::One(Act::SetStatus { wallet, status }), room, now_micros)),
             Err(failure) => Begun::failed(failure),
         }
     }
@@ -209,7 +208,7 @@ impl Desk {
         if authorization.payer == authorization.payee {
             return Begun::refused(Reject::SameWallet);
         }
-        self.ask(id, fingerprint, Act::Authorize(Box::new(authorization)), now_micros)
+        self.ask(id, fingerprint, Acts::One(Act::Authorize(authorization)), now_micros)
     }
 
     pub fn capture(&self, request: CaptureRequest, now_micros: u64) -> Begun {
@@ -217,10 +216,10 @@ impl Desk {
         let fingerprint = Fingerprint::of_capture(request.hold, minor, request.is_final);
         let Some(place) = self.claims.open_hold(request.hold) else {
             return match self.hold(request.hold) {
-                Ok(None) => self.refuse(request.id, fingerprint, Reject::HoldNotFound),
+                Ok(None) => self.refuse(request.id, fingerprint, Reject::HoldNotFound, now_micros),
                 Ok(Some(hold)) => {
                     let reject = hold.end.map_or(Reject::HoldClosed, HoldEnd::reject);
-                    self.refuse(request.id, fingerprint, reject)
+                    self.refuse(request.id, fingerprint, reject, now_micros)
                 }
                 Err(failure) => Begun::failed(failure),
             };
@@ -234,9 +233,9 @@ impl Desk {
             payer: place.payer,
             payee: place.payee,
             currency: place.currency,
-            resolved: None,
+            resolved: OnceLock::new(),
         };
-        self.ask(request.id, fingerprint, Act::Capture(Box::new(act)), now_micros)
+        self.ask(request.id, fingerprint, Acts::One(Act::Capture(act)), now_micros)
     }
 
     /// Gives back what remains of a hold. An answer of `HOLD_CLOSED` by its wallet means that it was closed while the
@@ -245,8 +244,9 @@ impl Desk {
         if let Some(place) = self.claims.open_hold(hold) {
             return match self.admit(1) {
                 Ok(room) => {
-                    let act = ReleaseAct { hold, payer: place.payer, end: HoldEnd::Voided, released: 0 };
-                    self.send_one(Act::Release(Box::new(act)), room, now_micros)
+                    let (payer, end) = (place.payer, HoldEnd::Voided);
+                    let act = Act::Release(ReleaseAct { hold, payer, end, released: OnceLock::new() });
+                    Begun::Asked(self.send_one(Acts::One(act), room, now_micros))
                 }
                 Err(failure) => Begun::failed(failure),
             };
@@ -304,28 +304,29 @@ impl Desk {
     }
 
     /// A request with an id, first or repeated.
-    fn ask(&self, id: TransferId, fingerprint: u64, act: Act, now_micros: u64) -> Begun {
+    fn ask(&self, id: TransferId, fingerprint: u64, acts: Acts, now_micros: u64) -> Begun {
         let room = match self.admit(1) {
             Ok(room) => room,
             Err(failure) => return Begun::failed(failure),
         };
         match self.claims.claim(id.0) {
-            Ok(Claim::New) => self.send_one(act, room, now_micros),
+            Ok(Claim::New) => Begun::Asked(self.send_one(acts, room, now_micros)),
             other => Begun::Answered(self.not_new(other, id, fingerprint)),
         }
     }
 
     /// Records a refusal for which no wallet has to be asked.
-    fn refuse(&self, id: TransferId, fingerprint: u64, reject: Reject) -> Begun {
+    fn refuse(&self, id: TransferId, fingerprint: u64, reject: Reject, now_micros: u64) -> Begun {
         let room = match self.admit(1) {
             Ok(room) => room,
             Err(failure) => return Begun::failed(failure),
         };
         match self.claims.claim(id.0) {
             Ok(Claim::New) => {
-                let mut conversation = Conversation::new(0, Act::Refuse { id, fingerprint });
+                let mut conversation = Conversation::new(0);
                 conversation.refused = Some(reject);
-                let (batch, answers) = Batch::new(1, Some(room));
+                let acts = Acts::One(Act::Refuse { id, fingerprint });
+                let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
                 let batch = JournalBatch { batch, conversations: vec![conversation] };
                 Begun::Asked(Asked { messages: vec![Outgoing::Journal(batch)], answers })
             }
@@ -387,23 +388,21 @@ impl Desk {
         (0..shards).map(|_| Vec::with_capacity(expected / shards + 1)).collect()
     }
 
-    fn send_one(&self, act: Act, room: Room, now_micros: u64) -> Begun {
-        let conversation = Conversation::new(0, act);
-        let first = conversation.stop(0).expect("it visits a wallet").wallet;
+    fn send_one(&self, acts: Acts, room: Room, now_micros: u64) -> Asked {
+        let first = acts.get(0).stop(0).expect("it visits a wallet").wallet;
         let shard = self.placement.shard_of(first);
-        let (batch, answers) = Batch::new(1, Some(room));
-        let message = ShardMessage::Prepare { batch, conversations: vec![conversation], now_micros };
-        Begun::Asked(Asked { messages: vec![Outgoing::Shard(shard, message)], answers })
+        let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
+        let message = ShardMessage::Prepare { batch, conversations: vec![Conversation::new(0)] };
+        Asked { messages: vec![Outgoing::Shard(shard, message)], answers }
     }
 
-    fn send(&self, count: usize, lanes: Vec<Vec<Conversation>>, room: Room, now_micros: u64) -> Asked {
-        let (batch, answers) = Batch::new(count, Some(room));
+    fn send(&self, acts: Acts, asked: usize, lanes: Vec<Vec<Conversation>>, room: Room, now_micros: u64) -> Asked {
+        let (batch, answers) = Batch::new(acts, asked, now_micros, Some(room));
         let mut messages = Vec::with_capacity(lanes.len());
         for (shard, conversations) in lanes.into_iter().enumerate() {
             if !conversations.is_empty() {
                 let batch = Arc::clone(&batch);
-                let message = ShardMessage::Prepare { batch, conversations, now_micros };
-                messages.push(Outgoing::Shard(shard, message));
+                messages.push(Outgoing::Shard(shard, ShardMessage::Prepare { batch, conversations }));
             }
         }
         Asked { messages, answers }

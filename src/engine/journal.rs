@@ -12,7 +12,7 @@ use crossbeam::channel::Sender;
 use wal::{GROUP_BYTES_MAX, GroupBuilder, Log};
 
 use super::claims::Claims;
-use super::conversation::{Answer, Conversation, EventRef};
+use super::conversation::{ActRef, Answer, Conversation, EventRef};
 use super::messages::{Chunk, Group, IndexerMessage, JournalBatch, Marked};
 use super::record;
 use super::runs::Row;
@@ -150,7 +150,8 @@ impl Journal {
         while self.builder.bytes() < GROUP_BYTES
             && let Some(mut batch) = self.waiting.pop_front()
         {
-            let fitting = batch.conversations.iter().take_while(|conversation| self.encode(conversation)).count();
+            let fits = |conversation: &&Conversation| self.encode(conversation, batch.batch.act(conversation.ticket));
+            let fitting = batch.conversations.iter().take_while(fits).count();
             if fitting < batch.conversations.len() {
                 let rest = batch.conversations.split_off(fitting);
                 self.waiting.push_front(JournalBatch { batch: Arc::clone(&batch.batch), conversations: rest });
@@ -165,13 +166,13 @@ impl Journal {
     }
 
     /// Adds all records of a conversation to the group, or none.
-    fn encode(&mut self, conversation: &Conversation) -> bool {
-        let full = self.builder.bytes() >= GROUP_BYTES
-            || self.builder.bytes() + conversation.record_bytes_max() > GROUP_BYTES_MAX;
+    fn encode(&mut self, conversation: &Conversation, act: ActRef<'_>) -> bool {
+        let full =
+            self.builder.bytes() >= GROUP_BYTES || self.builder.bytes() + act.record_bytes_max() > GROUP_BYTES_MAX;
         if full && !self.builder.is_empty() {
             return false;
         }
-        conversation.for_each_event(|event| {
+        conversation.for_each_event(act, |event| {
             let pushed = self.builder.push_with(|buffer| match &event {
                 EventRef::Transfer(transfer) => record::encode_transfer(transfer, buffer),
                 EventRef::Other(event) => record::encode(event, buffer),
@@ -183,14 +184,16 @@ impl Journal {
 
     fn note_ids(&mut self, group: &Group) {
         let mut lsn = group.first_lsn;
-        for conversation in group.batches.iter().flat_map(|batch| &batch.conversations) {
-            conversation.for_each_event(|event| {
-                match event {
-                    EventRef::Transfer(transfer) => self.claims.settle_id(transfer.id().0, lsn, &mut self.rows),
-                    EventRef::Other(event) => self.claims.settle(&event, lsn, &mut self.rows),
-                }
-                lsn += 1;
-            });
+        for JournalBatch { batch, conversations } in &group.batches {
+            for conversation in conversations {
+                conversation.for_each_event(batch.act(conversation.ticket), |event| {
+                    match event {
+                        EventRef::Transfer(transfer) => self.claims.settle_id(transfer.id().0, lsn, &mut self.rows),
+                        EventRef::Other(event) => self.claims.settle(&event, lsn, &mut self.rows),
+                    }
+                    lsn += 1;
+                });
+            }
         }
     }
 }

@@ -18,7 +18,6 @@ pub enum ShardMessage {
     Prepare {
         batch: Arc<Batch>,
         conversations: Vec<Conversation>,
-        now_micros: u64,
     },
     /// A later wallet refused: what was put aside here is given back.
     Undo(Vec<Undo>),
@@ -157,8 +156,9 @@ impl Group {
         let mut lsn = self.first_lsn;
         for JournalBatch { batch, conversations } in &self.batches {
             batch.answer(conversations.iter().map(|conversation| {
-                let answer = conversation.answer(lsn, self.time_micros);
-                lsn += conversation.record_count();
+                let act = batch.act(conversation.ticket);
+                let answer = conversation.answer(act, lsn, self.time_micros);
+                lsn += act.record_count();
                 (conversation.ticket, answer)
             }));
         }

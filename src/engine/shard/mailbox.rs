@@ -19,7 +19,6 @@ pub const MAILBOX_MESSAGES_MAX: usize = 1024;
 pub struct Letter {
     pub batch: Arc<Batch>,
     pub conversation: Conversation,
-    pub now_micros: u64,
 }
 
 /// One wallet's mailbox.

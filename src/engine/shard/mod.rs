@@ -98,9 +98,7 @@ impl Shard {
 
     pub fn handle(&mut self, message: ShardMessage, out: &mut Outbox) {
         match message {
-            ShardMessage::Prepare { batch, conversations, now_micros } => {
-                self.prepare(&batch, conversations, now_micros, out);
-            }
+            ShardMessage::Prepare { batch, conversations } => self.prepare(&batch, conversations, out),
             ShardMessage::Undo(undos) => undos.into_iter().for_each(|undo| self.undo(undo, out)),
             ShardMessage::Settle(group) => self.settle(&group, out),
             ShardMessage::Mark { lsn, cut } => {
@@ -147,7 +145,6 @@ impl Shard {
 /// What one message makes of the conversations of one batch, collected to be sent in one piece.
 struct Lanes<'a> {
     batch: &'a Arc<Batch>,
-    now_micros: u64,
     shards: Vec<Vec<Conversation>>,
     journal: Vec<Conversation>,
     /// How many conversations came in: room for all of them is made at once in a lane that gets one.
@@ -155,9 +152,9 @@ struct Lanes<'a> {
 }
 
 impl<'a> Lanes<'a> {
-    fn new(batch: &'a Arc<Batch>, now_micros: u64, placement: Placement, expected: usize) -> Lanes<'a> {
+    fn new(batch: &'a Arc<Batch>, placement: Placement, expected: usize) -> Lanes<'a> {
         let shards = (0..placement.shards()).map(|_| Vec::new()).collect();
-        Lanes { batch, now_micros, shards, journal: Vec::new(), expected }
+        Lanes { batch, shards, journal: Vec::new(), expected }
     }
 
     fn push_to_shard(&mut self, shard: usize, conversation: Conversation) {
@@ -172,8 +169,7 @@ impl<'a> Lanes<'a> {
         for (shard, conversations) in self.shards.into_iter().enumerate() {
             if !conversations.is_empty() {
                 let batch = Arc::clone(self.batch);
-                let now_micros = self.now_micros;
-                out.shards.push((shard, ShardMessage::Prepare { batch, conversations, now_micros }));
+                out.shards.push((shard, ShardMessage::Prepare { batch, conversations }));
             }
         }
         if !self.journal.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ledger::{HoldEnd, Reject, Status, hold::Admission};
 
-use super::super::conversation::{Act, Answer, Batch, Conversation, ReleaseAct, Stop};
+use super::super::conversation::{Act, ActRef, Acts, Answer, Batch, Conversation, ReleaseAct, Stop};
 use super::super::messages::{JournalBatch, ShardMessage, Undo};
 use super::mailbox::Letter;
 use super::{Lanes, Outbox, Shard};
@@ -20,14 +20,8 @@ enum Visit {
 }
 
 impl Shard {
-    pub(super) fn prepare(
-        &mut self,
-        batch: &Arc<Batch>,
-        conversations: Vec<Conversation>,
-        now_micros: u64,
-        out: &mut Outbox,
-    ) {
-        let mut lanes = Lanes::new(batch, now_micros, self.placement, conversations.len());
+    pub(super) fn prepare(&mut self, batch: &Arc<Batch>, conversations: Vec<Conversation>, out: &mut Outbox) {
+        let mut lanes = Lanes::new(batch, self.placement, conversations.len());
         for conversation in conversations {
             self.advance(conversation, false, &mut lanes, out);
         }
@@ -43,18 +37,19 @@ impl Shard {
         lanes: &mut Lanes<'_>,
         out: &mut Outbox,
     ) -> bool {
-        while let Some(stop) = conversation.stop(conversation.at) {
+        let act = lanes.batch.act(conversation.ticket);
+        while let Some(stop) = act.stop(conversation.at) {
             let home = self.placement.shard_of(stop.wallet);
             if home != self.index {
                 lanes.push_to_shard(home, conversation);
                 return false;
             }
-            match self.visit(&mut conversation, stop, is_mail, lanes.now_micros) {
+            match self.visit(&mut conversation, act, stop, is_mail, lanes.batch.now_micros) {
                 Visit::Yes => conversation.at += 1,
                 Visit::No(reject) => {
-                    self.undo_stops(&conversation, out);
+                    self.undo_stops(&conversation, act, out);
                     conversation.refused = Some(reject);
-                    if conversation.request().is_some() || matches!(conversation.act, Act::Atomic(_)) {
+                    if act.request().is_some() || act.is_atomic() {
                         break;
                     }
                     let answer = Answer::Refused { reject, lsn: 0, index: 0 };
@@ -66,7 +61,7 @@ impl Shard {
                     return false;
                 }
                 Visit::Wait(slot) => {
-                    let letter = Letter { batch: Arc::clone(lanes.batch), conversation, now_micros: lanes.now_micros };
+                    let letter = Letter { batch: Arc::clone(lanes.batch), conversation };
                     if is_mail {
                         self.mailboxes.put_back(slot, letter);
                     } else {
@@ -88,8 +83,8 @@ impl Shard {
     /// Tries the mail of a wallet again, because something that it took part in has ended.
     pub(super) fn take_mail(&mut self, slot: u32, out: &mut Outbox) {
         while let Some(letter) = self.mailboxes.next(slot) {
-            let Letter { batch, conversation, now_micros } = letter;
-            let mut lanes = Lanes::new(&batch, now_micros, self.placement, 1);
+            let Letter { batch, conversation } = letter;
+            let mut lanes = Lanes::new(&batch, self.placement, 1);
             let waits_again = self.advance(conversation, true, &mut lanes, out);
             lanes.send(out);
             if waits_again {
@@ -110,10 +105,10 @@ impl Shard {
             }
             if let Admission::Taken(released) = hold.begin_release() {
                 self.wallets.get_mut(slot).begin();
-                let act = ReleaseAct { hold: id, payer, end: HoldEnd::Expired, released };
-                let mut conversation = Conversation::new(0, Act::Release(Box::new(act)));
+                let act = ReleaseAct { hold: id, payer, end: HoldEnd::Expired, released: released.into() };
+                let mut conversation = Conversation::new(0);
                 conversation.at = 1;
-                let (batch, _nobody_waits) = Batch::new(1, None);
+                let (batch, _nobody_waits) = Batch::new(Acts::One(Act::Release(act)), 1, now_micros, None);
                 out.journal.push(JournalBatch { batch, conversations: vec![conversation] });
             }
         }
@@ -136,27 +131,41 @@ impl Shard {
         self.take_mail(slot, out);
     }
 
-    fn visit(&mut self, conversation: &mut Conversation, stop: Stop, is_mail: bool, now_micros: u64) -> Visit {
-        if let Act::Open(_) = conversation.act {
+    fn visit(
+        &mut self,
+        conversation: &mut Conversation,
+        act: ActRef<'_>,
+        stop: Stop,
+        is_mail: bool,
+        now_micros: u64,
+    ) -> Visit {
+        if let ActRef::Other(Act::Open(_)) = act {
             return Visit::Yes;
         }
         let Some(slot) = self.wallets.slot(stop.wallet) else {
             return Visit::No(Reject::WalletNotFound);
         };
-        if !is_mail && self.mailboxes.is_in_use(slot) && !conversation.returns_at(conversation.at) {
+        if !is_mail && self.mailboxes.is_in_use(slot) && !act.returns_at(conversation.at) {
             // An atomic bulk visits its wallets in another order than the rest, so it must not
             // wait while it has money put aside elsewhere.
-            return if matches!(conversation.act, Act::Atomic(_)) { Visit::Overloaded } else { Visit::Wait(slot) };
+            return if act.is_atomic() { Visit::Overloaded } else { Visit::Wait(slot) };
         }
         let wallet = self.wallets.get_mut(slot);
         let limits = self.limits.get(wallet.limits());
         let at = conversation.at;
-        let said = match &mut conversation.act {
-            Act::Transfer(transfer) => {
-                let said = wallet.reserve(stop.delta, transfer.currency(), limits);
-                conversation.slots.push(slot);
-                said
+        let act = match act {
+            ActRef::Transfer(transfer) => {
+                if let Some(place) = conversation.slots.get_mut(at as usize) {
+                    *place = slot;
+                }
+                return match wallet.reserve(stop.delta, transfer.currency(), limits) {
+                    Ok(()) => Visit::Yes,
+                    Err(reject) => Visit::No(reject),
+                };
             }
+            ActRef::Other(act) => act,
+        };
+        let said = match act {
             Act::Atomic(atomic) => wallet.reserve(stop.delta, atomic.currency_at(at), limits),
             Act::Authorize(hold) if stop.wallet == hold.payer => wallet.reserve(stop.delta, hold.currency, limits),
             Act::Authorize(hold) => wallet.may_be_paid(hold.currency).map(|()| wallet.begin()),
@@ -173,13 +182,13 @@ impl Shard {
                             return Visit::No(reject);
                         }
                         wallet.begin();
-                        capture.resolved = Some((amount, released));
+                        capture.resolved.set((amount, released)).expect("the payer is visited once");
                         Ok(())
                     }
                 }
             }
             Act::Capture(capture) => {
-                let amount = capture.amount.or(capture.resolved.map(|(amount, _)| amount));
+                let amount = capture.amount.or(capture.resolved.get().map(|(amount, _)| *amount));
                 match amount {
                     None => wallet.may_be_paid(capture.currency).map(|()| wallet.begin()),
                     Some(amount) => {
@@ -196,7 +205,7 @@ impl Shard {
                 Some(Admission::Wait) => return Visit::Wait(slot),
                 Some(Admission::Refused(reject)) => Err(reject),
                 Some(Admission::Taken(released)) => {
-                    release.released = released;
+                    release.released.set(released).expect("the payer is visited once");
                     wallet.begin();
                     Ok(())
                 }
@@ -219,11 +228,11 @@ impl Shard {
     }
 
     /// Gives back what the stops before the present one have put aside.
-    fn undo_stops(&mut self, conversation: &Conversation, out: &mut Outbox) {
+    fn undo_stops(&mut self, conversation: &Conversation, act: ActRef<'_>, out: &mut Outbox) {
         let mut elsewhere: Vec<Vec<Undo>> = Vec::new();
         for index in 0..conversation.at {
-            let stop = conversation.stop(index).expect("it was visited");
-            let undo = conversation.undo_of(index, stop);
+            let stop = act.stop(index).expect("it was visited");
+            let undo = act.undo_of(index, stop);
             let home = self.placement.shard_of(stop.wallet);
             if home == self.index {
                 self.undo(undo, out);
@@ -241,8 +250,9 @@ impl Shard {
 
     /// No room: as if the request had never come.
     fn turn_away(&mut self, batch: &Arc<Batch>, conversation: &Conversation, out: &mut Outbox) {
-        self.undo_stops(conversation, out);
-        conversation.for_each_claim(|id| self.claims.abandon(id));
+        let act = batch.act(conversation.ticket);
+        self.undo_stops(conversation, act, out);
+        act.for_each_claim(|id| self.claims.abandon(id));
         out.answers.push((Arc::clone(batch), conversation.ticket, Answer::Overloaded));
     }
 

@@ -3,19 +3,20 @@
 
 use crate::ledger::{Authorization, Capture, Event, Hold, HoldId, Opening, Transfer, Wallet, WalletId};
 
-use super::super::conversation::{Act, Conversation};
-use super::super::messages::Group;
+use super::super::conversation::{Act, ActRef, Conversation};
+use super::super::messages::{Group, JournalBatch};
 use super::{Outbox, Shard};
 
 impl Shard {
     pub(super) fn settle(&mut self, group: &Group, out: &mut Outbox) {
         let mut lsn = group.first_lsn;
-        for batch in &group.batches {
-            for conversation in &batch.conversations {
+        for JournalBatch { batch, conversations } in &group.batches {
+            for conversation in conversations {
+                let act = batch.act(conversation.ticket);
                 if conversation.refused.is_none() {
-                    self.settle_one(conversation, lsn, out);
+                    self.settle_one(conversation, act, lsn, out);
                 }
-                lsn += conversation.record_count();
+                lsn += act.record_count();
             }
         }
         assert_eq!(lsn, group.last_lsn + 1, "every record of a group belongs to one of its conversations");
@@ -64,15 +65,21 @@ impl Shard {
         self.settled_lsn = lsn;
     }
 
-    fn settle_one(&mut self, conversation: &Conversation, lsn: u64, out: &mut Outbox) {
-        match &conversation.act {
-            Act::Transfer(transfer) => {
-                for (leg, &slot) in transfer.legs().iter().zip(&conversation.slots) {
+    fn settle_one(&mut self, conversation: &Conversation, act: ActRef<'_>, lsn: u64, out: &mut Outbox) {
+        let act = match act {
+            ActRef::Transfer(transfer) => {
+                for (index, leg) in transfer.legs().iter().enumerate() {
                     if self.hosts(leg.wallet) {
+                        let slot = conversation.slots.get(index).copied();
+                        let slot = slot.unwrap_or_else(|| self.open_slot(leg.wallet));
                         self.settle_leg(slot, leg.amount, lsn, out);
                     }
                 }
+                return;
             }
+            ActRef::Other(act) => act,
+        };
+        match act {
             Act::Atomic(atomic) => {
                 for (lsn, transfer) in (lsn..).zip(&atomic.transfers) {
                     self.settle_transfer(transfer, lsn, out);
@@ -83,7 +90,7 @@ impl Shard {
             Act::Release(release) => {
                 if let Some(slot) = self.home_slot(release.payer) {
                     self.change(slot).end();
-                    self.release_hold(slot, release.hold, release.released);
+                    self.release_hold(slot, release.hold, release.released());
                     self.take_mail(slot, out);
                 }
             }
@@ -193,6 +200,10 @@ impl Shard {
     }
 
     fn home_slot(&self, wallet: WalletId) -> Option<u32> {
-        self.hosts(wallet).then(|| self.wallets.slot(wallet).expect("the log names open wallets only"))
+        self.hosts(wallet).then(|| self.open_slot(wallet))
+    }
+
+    fn open_slot(&self, wallet: WalletId) -> u32 {
+        self.wallets.slot(wallet).expect("the log names open wallets only")
     }
 }
