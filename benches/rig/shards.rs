@@ -172,7 +172,10 @@ impl Positions {
 }
 
 /// The messages that begin the conversations of a batch, as the engine's face makes them.
-fn prepares(transfers: Vec<Transfer>, placement: Placement) -> (Vec<(usize, ShardMessage)>, oneshot::Receiver<Vec<Answer>>) {
+fn prepares(
+    transfers: Vec<Transfer>,
+    placement: Placement,
+) -> (Vec<(usize, ShardMessage)>, oneshot::Receiver<Vec<Answer>>) {
     let shards = placement.shards();
     let mut lanes: Vec<Vec<Conversation>> =
         (0..shards).map(|_| Vec::with_capacity(transfers.len() / shards + 1)).collect();
