@@ -193,6 +193,9 @@ pub struct RunArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// End at once when the standard input ends, for whoever starts a load as a child: it must not outlive its parent
+    #[arg(long)]
+    pub stop_with_stdin: bool,
     /// Write the report as one HTML page with plots
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! From the command line to the exit code; the work is in the library beside this file.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +17,9 @@ const EXIT_UNFINISHED: u8 = 2;
 
 fn main() -> ExitCode {
     let result: Result<u8, Box<dyn Error>> = match Cli::parse().command {
-        Command::Run(args) => run::run(&args).map_err(Into::into),
+        Command::Run(args) => {
+            end_with_stdin(args.stop_with_stdin).map_err(Into::into).and_then(|()| run::run(&args).map_err(Into::into))
+        }
         Command::Audit(args) => audit::audit(&args).map_err(Into::into),
         Command::Csv(args) => csv::csv(&args).map_err(Into::into),
     };
@@ -27,6 +30,20 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_UNFINISHED)
         }
     }
+}
+
+/// What has been heard is on the list but for the last moment, as after a kill: nobody is left to ask for it.
+fn end_with_stdin(wanted: bool) -> io::Result<()> {
+    if wanted {
+        let reading = || {
+            // An error is an end too.
+            drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
+            eprintln!("loadtest: the standard input has ended, and with it the run");
+            std::process::exit(EXIT_UNFINISHED.into());
+        };
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(reading)?;
+    }
+    Ok(())
 }
 
 /// The error and what caused it, on one line.

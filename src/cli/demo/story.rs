@@ -81,7 +81,7 @@ impl Story {
         let DemoArgs { seconds, wallets, .. } = self.args;
         let report = self.ground.path("load.json");
         let mut command = Command::new(&self.ground.programs.loadtest);
-        command.args(["run", "--quiet", "--url", &server.url, "--reconnect"]);
+        command.args(["run", "--quiet", "--stop-with-stdin", "--url", &server.url, "--reconnect"]);
         command.args(["--duration", &format!("{seconds}s"), "--wallets", &wallets.to_string()]);
         command.args(["--mix", "transfers=82,holds=8,reads=5,repeats=5", "--funds", "1000", "--amount-max", "100"]);
         command.arg("--acknowledged").arg(self.acknowledged()).arg("--json").arg(&report).env("FLORIN_API_KEY", key);

@@ -130,7 +130,15 @@ impl Siege {
 
     fn load(&self, list: &PathBuf, report: &PathBuf) -> Result<Process, Failure> {
         let mut command = Command::new(&self.ground.programs.loadtest);
-        command.args(["run", "--quiet", "--reconnect", "--skip-setup", "--url", &format!("http://{}", self.address)]);
+        command.args([
+            "run",
+            "--quiet",
+            "--reconnect",
+            "--skip-setup",
+            "--stop-with-stdin",
+            "--url",
+            &format!("http://{}", self.address),
+        ]);
         command.args(["--duration", &format!("{}ms", self.round_time.as_millis())]);
         command.args(["--wallets", &self.wallets.to_string(), "--funds", "1000", "--amount-max", "100"]);
         command.args(["--mix", "transfers=82,holds=8,reads=5,repeats=5", "--mode", "pipelined", "--connections", "32"]);
