@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::plan::Fault;
+use super::torn::{self, Tear};
 use crate::cli::failure::Failure;
 use crate::cli::trial::child::{Process, Ready};
 use crate::cli::trial::ground::Ground;
@@ -20,6 +21,8 @@ pub enum Damage {
     Snapshot { path: PathBuf, lsn: u64 },
     /// Without an index there is nothing that a snapshot could be used with: all of the log is to be played.
     Index,
+    /// A write that nobody was told of is there in part: it is to be cut off, and nothing before it.
+    TornTail,
     /// Nothing that a start would show.
     None,
 }
@@ -49,6 +52,11 @@ pub fn put_in(fault: Fault, ground: &Ground, problems: &mut Vec<String>) -> Resu
         }
         Fault::SegmentDamaged => damaged_copy(ground, problems),
         Fault::SecondServer => Ok(Some(Damage::None)),
+        Fault::TailCut | Fault::TailGarbled => {
+            let tear = if fault == Fault::TailCut { Tear::End } else { Tear::Blocks };
+            let is_torn = torn::leave_half_a_group(&data.join("log"), tear)?;
+            Ok(is_torn.then_some(Damage::TornTail))
+        }
     }
 }
 
@@ -73,6 +81,12 @@ pub fn check(
         Damage::Index => {
             if ready.replayed_records != ready.last_lsn && !was_started_before {
                 problems.push(format!("{} records were replayed of {}", ready.replayed_records, ready.last_lsn));
+            }
+            Ok(())
+        }
+        Damage::TornTail => {
+            if ready.torn_tail_bytes == 0 && !was_started_before {
+                problems.push("the torn write was not cut off".to_owned());
             }
             Ok(())
         }
@@ -148,7 +162,7 @@ fn newest(folder: &Path, extension: &str) -> Result<Option<PathBuf>, Failure> {
     Ok(all(folder, extension)?.into_iter().max())
 }
 
-fn all(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
+pub fn all(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
     let found = names(folder)?.into_iter().map(|name| folder.join(name));
     Ok(found.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
 }

@@ -9,6 +9,7 @@ mod plan;
 mod report;
 mod round;
 mod siege;
+mod torn;
 
 use std::path::PathBuf;
 
@@ -28,7 +29,8 @@ Examples:
 What happens in a round: a load of transfers, holds, captures and repeats; the server's end at a random moment \
     (kill -9; kill -9 and then again while it recovers; kill -9 while it takes a snapshot; SIGTERM; its writes fail, \
     and it must say so and acknowledge nothing more); damage to what it left (the newest snapshot flipped or cut \
-    off, an index deleted, a damaged copy of the log, a second server on the folder); a start, and the load goes on \
+    off, an index deleted, a damaged copy of the log, part of a write that nobody was told of, a second server on \
+    the folder); a start, and the load goes on \
     with the same keys. Then the server is asked for everything that it acknowledged in the round. In the end all \
     rounds are asked for again, the folder is verified, and replayed by the book and by three shards.
 

@@ -26,6 +26,8 @@ pub enum Fault {
     SecondServer,
     SnapshotCut,
     IdsIndexLost,
+    TailCut,
+    TailGarbled,
 }
 
 const ENDS: [End; 7] = [
@@ -38,12 +40,14 @@ const ENDS: [End; 7] = [
     End::KillInRecovery,
 ];
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 8] = [
     Fault::SnapshotFlipped,
     Fault::SegmentDamaged,
     Fault::HistoryIndexLost,
     Fault::SecondServer,
     Fault::SnapshotCut,
+    Fault::TailCut,
+    Fault::TailGarbled,
     Fault::IdsIndexLost,
 ];
 
@@ -82,6 +86,8 @@ impl Fault {
             Fault::IdsIndexLost => "the index of ids deleted",
             Fault::SegmentDamaged => "a copy of the log damaged in its middle",
             Fault::SecondServer => "a second server on the folder",
+            Fault::TailCut => "half a group behind the log's end",
+            Fault::TailGarbled => "a group with blocks missing behind the log's end",
         }
     }
 }
@@ -93,7 +99,7 @@ mod tests {
     #[test]
     fn every_end_meets_every_fault() {
         let mut met = Vec::new();
-        for number in 0..42 {
+        for number in 0..56 {
             let pair = round(number);
             assert!(!met.contains(&pair) || pair.0 == End::Kill || pair.0 == End::KillInRecovery, "{number}");
             met.push(pair);

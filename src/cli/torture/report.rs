@@ -35,6 +35,8 @@ pub struct Round {
     pub recovered_in_seconds: f64,
     pub replayed_records: u64,
     pub torn_tail_bytes: u64,
+    /// Whether the torture has torn a write, so that there was one to be cut off.
+    pub torn_here: bool,
     /// Everything that was not as it must be, in words.
     pub problems: Vec<String>,
 }
@@ -78,8 +80,9 @@ impl Report {
         row("recovered", sum(|ground| ground.recovered));
         row("lost", sum(|ground| ground.lost));
         row("doubled", sum(|ground| ground.doubled));
-        let torn = self.rounds.iter().filter(|round| round.torn_tail_bytes > 0).count();
-        row("torn writes cut off", grouped(torn as u64));
+        let count = |of: fn(&Round) -> bool| grouped(self.rounds.iter().filter(|round| of(round)).count() as u64);
+        let (cut, torn) = (count(|round| round.torn_tail_bytes > 0), count(|round| round.torn_here));
+        row("torn writes cut off", format!("{cut}; {torn} were torn here"));
         let slowest = self.rounds.iter().map(|round| round.recovered_in_seconds).fold(0.0, f64::max);
         row("slowest start", screen::seconds(Duration::from_secs_f64(slowest)));
         for ground in &self.grounds {

@@ -109,6 +109,7 @@ impl Siege {
             recovered_in_seconds: server.ready.elapsed.as_secs_f64(),
             replayed_records: server.ready.replayed_records,
             torn_tail_bytes: server.ready.torn_tail_bytes,
+            torn_here: matches!(damage, Damage::TornTail),
             problems,
         };
         Ok((round, server))
