@@ -1,4 +1,5 @@
-//! What a server whose disk has failed must do: say so, acknowledge nothing more, and go on to be read.
+//! What a server whose disk has failed must do: say so, acknowledge nothing more, and go on to be read. One that cannot
+//! read says so to whoever asks for what only the disk has, and goes on with the rest.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,12 @@ const OWNER: &str = "019a9000-0000-7000-8000-0000000000aa";
 
 /// Opens the witness.
 pub fn open_witness(url: &str, key: &SecretString) -> Result<(), Failure> {
-    let (status, body) = exchange("POST", url, "/v1/wallets", Some(key), &opening(WITNESS))?;
-    if status < 300 { Ok(()) } else { Err(Failure::Usage(format!("the witness could not be opened: {status} {body}"))) }
+    open_wallet(url, key, WITNESS)
+}
+
+pub fn open_wallet(url: &str, key: &SecretString, wallet: &str) -> Result<(), Failure> {
+    let (status, body) = exchange("POST", url, "/v1/wallets", Some(key), &opening(wallet))?;
+    if status < 300 { Ok(()) } else { Err(Failure::Usage(format!("{wallet} could not be opened: {status} {body}"))) }
 }
 
 /// Whether the server has noticed yet.
@@ -55,6 +60,53 @@ pub fn check(url: &str, key: &SecretString, history_is_readable: bool) -> Result
     }
     expect("what was refused is not there", "GET", &format!("/v1/wallets/{NEWCOMER}"), "", 404, "")?;
     Ok(problems)
+}
+
+/// The last position that the server calls durable.
+pub fn last_lsn(url: &str) -> Result<u64, Failure> {
+    figure(url, "florin_last_lsn ")
+}
+
+/// Waits until reads have failed, then asks for what must be answered all the same; gives what was wrong.
+pub fn check_reads_fail(url: &str, key: &SecretString) -> Result<Vec<String>, Failure> {
+    let began = Instant::now();
+    while figure(url, STORAGE_FAILED)? == 0 {
+        if began.elapsed() > NOTICE_MAX {
+            return Ok(vec!["its disk gives errors, and no answer says so".to_owned()]);
+        }
+        std::thread::sleep(LOOK_PERIOD);
+    }
+    let mut problems = Vec::new();
+    let mut expect = |verb: &str, path: &str, words: &str| {
+        let (found, answer) = exchange(verb, url, path, Some(key), "")?;
+        if found != 200 || !answer.contains(words) {
+            problems.push(format!("while reads fail, {verb} {path} was answered {found} {}", answer.trim()));
+        }
+        Ok::<(), Failure>(())
+    };
+    expect("GET", "/healthz", "ok")?;
+    expect("GET", &format!("/v1/wallets/{WITNESS}/balance"), "posted")?;
+    Ok(problems)
+}
+
+/// The same server when reads work again: it has lost nothing, so it needs no new start.
+pub fn check_reads_work(url: &str, key: &SecretString) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    for path in ["/readyz".to_owned(), format!("/v1/wallets/{WITNESS}/entries")] {
+        let (found, answer) = exchange("GET", url, &path, Some(key), "")?;
+        if found != 200 {
+            problems.push(format!("when reads worked again, GET {path} was answered {found} {}", answer.trim()));
+        }
+    }
+    Ok(problems)
+}
+
+const STORAGE_FAILED: &str = "florin_http_problems_total{code=\"STORAGE_FAILED\"} ";
+
+fn figure(url: &str, name: &str) -> Result<u64, Failure> {
+    let (_, text) = exchange("GET", url, "/metrics", None, "")?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)).and_then(|value| value.parse().ok());
+    value.ok_or_else(|| Failure::Usage(format!("the metrics do not have {}", name.trim())))
 }
 
 fn opening(wallet: &str) -> String {

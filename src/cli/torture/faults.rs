@@ -22,7 +22,10 @@ pub enum Damage {
     /// Without an index there is nothing that a snapshot could be used with: all of the log is to be played.
     Index,
     /// A write that nobody was told of is there in part: it is to be cut off, and nothing before it.
-    TornTail,
+    TornTail {
+        /// The last record before it, where that is known for certain.
+        last_lsn: Option<u64>,
+    },
     /// Nothing that a start would show.
     None,
 }
@@ -55,7 +58,7 @@ pub fn put_in(fault: Fault, ground: &Ground, problems: &mut Vec<String>) -> Resu
         Fault::TailCut | Fault::TailGarbled => {
             let tear = if fault == Fault::TailCut { Tear::End } else { Tear::Blocks };
             let is_torn = torn::leave_half_a_group(&data.join("log"), tear)?;
-            Ok(is_torn.then_some(Damage::TornTail))
+            Ok(is_torn.then_some(Damage::TornTail { last_lsn: None }))
         }
     }
 }
@@ -84,9 +87,15 @@ pub fn check(
             }
             Ok(())
         }
-        Damage::TornTail => {
+        Damage::TornTail { last_lsn } => {
             if ready.torn_tail_bytes == 0 && !was_started_before {
                 problems.push("the torn write was not cut off".to_owned());
+            }
+            if last_lsn.is_some_and(|last_lsn| last_lsn != ready.last_lsn) {
+                problems.push(format!(
+                    "the log ended at {last_lsn:?} before the torn write, and at {} now",
+                    ready.last_lsn
+                ));
             }
             Ok(())
         }
@@ -96,7 +105,12 @@ pub fn check(
 
 /// A second server beside the one that runs must be refused.
 pub fn second_server(ground: &Ground, problems: &mut Vec<String>) -> Result<(), Failure> {
-    must_refuse(ground, &ground.data_dir, 2, "in use by another process", problems)
+    must_refuse(ground, &ground.data_dir, &[], 2, "in use by another process", problems)
+}
+
+/// A server that cannot read must not start, and not take what it cannot read for a torn write.
+pub fn unreadable(ground: &Ground, env: &[String], problems: &mut Vec<String>) -> Result<(), Failure> {
+    must_refuse(ground, &ground.data_dir, env, 2, "Input/output error", problems)
 }
 
 /// A log with damage that no crash leaves, in front of records that were acknowledged: no server may start on it.
@@ -120,7 +134,7 @@ fn damaged_copy(ground: &Ground, problems: &mut Vec<String>) -> Result<Option<Da
         let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64);
         if written > 4 * HEAD_BYTES {
             flip(&segment, rand::random_range(HEAD_BYTES..written / 2))?;
-            must_refuse(ground, &copy, 1, "the log is damaged", problems)?;
+            must_refuse(ground, &copy, &[], 1, "the log is damaged", problems)?;
             damage = Some(Damage::None);
         }
     }
@@ -131,13 +145,15 @@ fn damaged_copy(ground: &Ground, problems: &mut Vec<String>) -> Result<Option<Da
 fn must_refuse(
     ground: &Ground,
     data_dir: &Path,
+    env: &[String],
     code: i32,
     words: &str,
     problems: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let said = ground.path("refused.log");
     fs::write(&said, "").map_err(Failure::file("write", &said))?;
-    let mut command = Command::new(&ground.programs.florin);
+    let mut command = Command::new("env");
+    command.args(env).arg(&ground.programs.florin);
     command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--log-level", "error"]);
     command.arg("--data-dir").arg(data_dir).env_remove("FLORIN_API_KEY");
     // One that does start goes on until the patience of `finish` is at its end, and is a failure then.

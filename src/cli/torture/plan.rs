@@ -14,6 +14,9 @@ pub enum End {
     WritesFail,
     PowerCut,
     DiskFull,
+    SyncErrors,
+    WriteErrors,
+    ReadErrors,
 }
 
 /// What is done to the folder of the server that has ended, or beside the one that has started again.
@@ -51,17 +54,23 @@ const FAULTS: [Fault; 8] = [
     Fault::IdsIndexLost,
 ];
 
+const DISK_ERRORS: [End; 3] = [End::SyncErrors, End::WriteErrors, End::ReadErrors];
+
 /// The round's end and fault; rounds count from 0.
 pub fn round(number: u32) -> (End, Fault) {
     let number = number as usize;
     (ENDS[number % ENDS.len()], FAULTS[number % FAULTS.len()])
 }
 
+pub fn disk_error(number: u32) -> End {
+    DISK_ERRORS[number as usize % DISK_ERRORS.len()]
+}
+
 impl End {
-    /// Whether what has to be read from the disk cannot be read any more: with the power it is gone, and on a full
-    /// disk the history index may lack what it could not write.
+    /// Whether what has to be read from the disk cannot be read any more: with the power it is gone, on a full disk the
+    /// history index may lack what it could not write, and a disk may give errors.
     pub fn has_no_disk(self) -> bool {
-        matches!(self, End::PowerCut | End::DiskFull)
+        matches!(self, End::PowerCut | End::DiskFull | End::ReadErrors)
     }
 
     pub fn name(self) -> &'static str {
@@ -73,6 +82,9 @@ impl End {
             End::WritesFail => "writes failed, then kill -9",
             End::PowerCut => "power cut",
             End::DiskFull => "disk full, then kill -9",
+            End::SyncErrors => "EIO on fdatasync, then kill -9",
+            End::WriteErrors => "EIO on writes, then kill -9",
+            End::ReadErrors => "EIO on reads, then kill -9",
         }
     }
 }

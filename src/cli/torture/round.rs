@@ -1,23 +1,21 @@
 //! One round: load, the server's end in its middle, damage, the next start, the rest of the load, the audit.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::broken_disk;
 use super::faults::{self, Damage};
 use super::loop_disk::LoopDisk;
 use super::plan::{End, Fault};
+use super::preload::FailingCalls;
 use super::report::Round;
-use crate::cli::ask::exchange;
 use crate::cli::failure::Failure;
 use crate::cli::trial::LOOK_PERIOD;
-use crate::cli::trial::child::{PATIENCE, Process, Server};
+use crate::cli::trial::child::{PATIENCE, Process, Server, Serving};
 use crate::cli::trial::ground::Ground;
 
 /// Snapshots often, and small segments, so that a short load has many of both.
@@ -26,15 +24,12 @@ pub const SERVE: [&str; 4] = ["--snapshot-period", "700ms", "--segment-mib", "1"
 /// Wallets whose entries are added up after each round; after all rounds it is more.
 const WALLETS_CHECKED: u32 = 50;
 
-/// What fills a disk beside the server.
-const BALLAST: &str = "ballast";
-const BALLAST_CHUNK_BYTES: usize = 64 << 10;
-
 /// A ledger under siege: what stays from one round to the next.
 #[derive(Debug)]
 pub struct Siege {
     pub ground: Ground,
     pub disk: Option<LoopDisk>,
+    pub calls: Option<FailingCalls>,
     pub key: SecretString,
     /// Every server listens at the same place, so that the load finds the next one.
     pub address: String,
@@ -61,10 +56,9 @@ impl Siege {
         let mut load = self.load(&list, &report)?;
         let round_millis = u64::try_from(self.round_time.as_millis()).unwrap_or(u64::MAX);
         self.wait(&mut load, Duration::from_millis(rand::random_range(round_millis / 5..=round_millis * 4 / 5)))?;
-        self.end(end, server, &mut problems)?;
+        let mut damage = self.end(end, server, &mut problems)?;
 
         let mut put_in = None;
-        let mut damage = Damage::None;
         if let Some(fault) = fault
             && let Some(done) = faults::put_in(fault, &self.ground, &mut problems)?
         {
@@ -109,14 +103,29 @@ impl Siege {
             recovered_in_seconds: server.ready.elapsed.as_secs_f64(),
             replayed_records: server.ready.replayed_records,
             torn_tail_bytes: server.ready.torn_tail_bytes,
-            torn_here: matches!(damage, Damage::TornTail),
+            torn_here: matches!(damage, Damage::TornTail { .. }),
             problems,
         };
         Ok((round, server))
     }
 
+    /// What every server on this ground has in front of the system's calls.
+    pub fn env(&self) -> &[String] {
+        self.calls.as_ref().map_or(&[], |calls| calls.env.as_slice())
+    }
+
+    pub fn serving(&self) -> Serving<'_> {
+        Serving { env: self.env(), ..self.ground.serving(&self.address, &SERVE) }
+    }
+
+    /// A server on this ground instead of one that has what no other here has.
+    pub fn start_after(&self, other: Server) -> Result<Server, Failure> {
+        other.stop(&self.ground.interrupted)?;
+        self.start()
+    }
+
     fn start(&self) -> Result<Server, Failure> {
-        let server = self.ground.serving(&self.address, &SERVE).start(&self.ground.interrupted)?;
+        let server = self.serving().start(&self.ground.interrupted)?;
         // Only a new ledger shows a key: there is nothing left then that could be asked for what is lost.
         if server.api_key.is_some() {
             return Err(Failure::Usage("the whole ledger is LOST: the server has begun a new one".to_owned()));
@@ -146,82 +155,6 @@ impl Siege {
         command.arg("--acknowledged").arg(list).arg("--json").arg(report);
         command.env("FLORIN_API_KEY", self.key.expose_secret());
         Process::start("the load generator", command, &self.ground.path("load.log"))
-    }
-
-    /// Ends the server in this way; what it has to do before that is checked.
-    fn end(&mut self, end: End, server: Server, problems: &mut Vec<String>) -> Result<(), Failure> {
-        let url = server.url.clone();
-        match end {
-            End::Kill | End::KillInRecovery => server.kill(),
-            End::KillInSnapshot => {
-                let key = self.key.clone();
-                let asking = move || exchange("POST", &url, "/v1/snapshots", Some(&key), "");
-                let asked = std::thread::Builder::new().name("snapshot".to_owned()).spawn(asking);
-                let asked = asked.map_err(Failure::Runtime)?;
-                std::thread::sleep(Duration::from_micros(rand::random_range(0..40_000)));
-                server.kill()?;
-                // It was asked of a server that has died: there may be an answer or none.
-                drop(asked.join());
-                Ok(())
-            }
-            End::Terminate => server.terminate(&self.ground.interrupted),
-            End::WritesFail => {
-                server.let_writes_fail()?;
-                problems.extend(broken_disk::check(&url, &self.key, true)?);
-                server.kill()
-            }
-            End::PowerCut => {
-                self.disk()?.cut_power()?;
-                problems.extend(broken_disk::check(&url, &self.key, false)?);
-                server.kill()?;
-                let disk = self.disk()?;
-                disk.unmount().and_then(|()| disk.mount()).map_err(Failure::Usage)
-            }
-            End::DiskFull => {
-                let ballast = self.disk()?.mount_point.join(BALLAST);
-                self.fill_disk(&url, &ballast)?;
-                problems.extend(broken_disk::check(&url, &self.key, false)?);
-                server.kill()?;
-                fs::remove_file(&ballast).map_err(Failure::file("remove", &ballast))
-            }
-        }
-    }
-
-    /// Starts on the folder and kills again before it has recovered, twice, at moments up to what the last start took.
-    fn kill_in_recovery(&self, slowest_start: Duration) -> Result<(), Failure> {
-        for _ in 0..2 {
-            let recovering = self.ground.serving(&self.address, &SERVE).launch(&self.ground.interrupted)?;
-            let micros = u64::try_from(slowest_start.as_micros()).unwrap_or(u64::MAX).max(1);
-            std::thread::sleep(Duration::from_micros(rand::random_range(0..micros)));
-            recovering.kill()?;
-        }
-        Ok(())
-    }
-
-    /// Fills the disk beside the server, as a neighbour would, until the server has noticed.
-    fn fill_disk(&mut self, url: &str, ballast: &Path) -> Result<(), Failure> {
-        let mut file = File::create(ballast).map_err(Failure::file("make", ballast))?;
-        let chunk = vec![0; BALLAST_CHUNK_BYTES];
-        let began = Instant::now();
-        loop {
-            match file.write_all(&chunk) {
-                Ok(()) => continue,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
-                Err(error) => return Err(Failure::file("write", ballast)(error)),
-            }
-            if broken_disk::has_noticed(url)? {
-                return Ok(());
-            }
-            self.ground.check_interrupted()?;
-            if began.elapsed() > self.round_time {
-                return Err(Failure::Usage("the full disk is not noticed: give a longer --round-time".to_owned()));
-            }
-            std::thread::sleep(LOOK_PERIOD);
-        }
-    }
-
-    fn disk(&mut self) -> Result<&mut LoopDisk, Failure> {
-        self.disk.as_mut().ok_or_else(|| Failure::Usage("this end takes a disk of its own".to_owned()))
     }
 
     fn wait(&self, load: &mut Process, time: Duration) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! All rounds on all grounds: an ordinary folder, a disk whose power is cut, a disk that runs full; and what each
-//! ground is held to when its rounds are over.
+//! All rounds on all grounds: an ordinary folder, a disk whose power is cut, a disk that runs full, a disk that errs;
+//! and what each ground is held to when its rounds are over.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::loop_disk::LoopDisk;
 use super::plan::{self, End, Fault};
 use super::report::{GroundReport, Report, Round};
 use super::round::{SERVE, Siege};
+use super::site::{Built, Site};
 use super::{TortureArgs, broken_disk};
 use crate::cli::failure::{Failure, with_causes};
 use crate::cli::screen;
@@ -35,7 +35,7 @@ struct Part {
     name: &'static str,
     rounds: u32,
     round_time: Duration,
-    disk_mib: Option<u64>,
+    site: Site,
     plan: fn(u32) -> (End, Option<Fault>),
 }
 
@@ -74,28 +74,35 @@ fn all_parts(
         (end, Some(fault))
     };
     let parts = [
-        Part { name: "kills", rounds: args.rounds, round_time: args.round_time, disk_mib: None, plan: numbered },
+        Part { name: "kills", rounds: args.rounds, round_time: args.round_time, site: Site::Folder, plan: numbered },
         Part {
             name: "power cuts",
             rounds: args.power_cuts,
             round_time: args.round_time,
-            disk_mib: Some(POWER_DISK_MIB),
+            site: Site::Disk { mib: POWER_DISK_MIB },
             plan: |_| (End::PowerCut, None),
         },
         Part {
             name: "full disks",
             rounds: args.full_disks,
             round_time: args.round_time.max(FULL_DISK_ROUND),
-            disk_mib: Some(FULL_DISK_MIB),
+            site: Site::Disk { mib: FULL_DISK_MIB },
             plan: |_| (End::DiskFull, None),
+        },
+        Part {
+            name: "disk errors",
+            rounds: args.disk_errors,
+            round_time: args.round_time,
+            site: Site::FailingCalls,
+            plan: |number| (plan::disk_error(number), None),
         },
     ];
     for part in parts.into_iter().filter(|part| part.rounds > 0) {
         let teller = Teller { began, to_stderr: args.json };
         let path = folder.join(part.name.replace(' ', "-"));
         fs::create_dir(&path).map_err(Failure::file("make the folder", &path))?;
-        let disk = match part.disk_mib.map(|mib| LoopDisk::make(&path, mib)).transpose() {
-            Ok(disk) => disk,
+        let built = match part.site.build(&path) {
+            Ok(built) => built,
             Err(why) => {
                 report.skipped.push(format!("{} rounds of {}: {why}", part.rounds, part.name));
                 teller.say(&format!("SKIPPED: {} rounds of {}: {why}", part.rounds, part.name));
@@ -103,7 +110,7 @@ fn all_parts(
             }
         };
         // A server that does not start again is the worst finding of all, so a failure here is one.
-        match besiege(args, &part, programs, path, disk, interrupted, &teller, &mut report) {
+        match besiege(args, &part, programs, path, built, interrupted, &teller, &mut report) {
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
             Err(failure) => report.unfinished.push(format!("{}: {}", part.name, with_causes(&failure))),
             Ok(()) => {}
@@ -124,14 +131,16 @@ fn besiege(
     part: &Part,
     programs: &Programs,
     path: PathBuf,
-    disk: Option<LoopDisk>,
+    built: Built,
     interrupted: &Arc<AtomicBool>,
     teller: &Teller,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let Built { disk, calls } = built;
     let data_dir = disk.as_ref().map_or(path.as_path(), |disk| disk.mount_point.as_path()).join("data");
     let folder = Folder { path, keep: true };
     let ground = Ground { programs: programs.clone(), interrupted: Arc::clone(interrupted), folder, data_dir };
+    // The first server chooses the address, and is not the one that is tried.
     let first = ground.serving("127.0.0.1:0", &SERVE).start(interrupted)?;
     let key = first.api_key.clone().ok_or_else(|| Failure::Usage("the server showed no API key".to_owned()))?;
     let mut siege = Siege {
@@ -141,9 +150,10 @@ fn besiege(
         wallets: args.wallets,
         ground,
         disk,
+        calls,
     };
     // Declared after the siege, so that on the way out of a failure it ends before its disk is unmounted.
-    let mut server = first;
+    let mut server = if siege.env().is_empty() { first } else { siege.start_after(first)? };
     teller.say(&format!("{}: {} rounds on {}", part.name, part.rounds, siege.ground.data_dir.display()));
     broken_disk::open_witness(&server.url, &siege.key)?;
     open_wallets(&siege, &server)?;

@@ -57,6 +57,19 @@ pub fn leave_half_a_group(log: &Path, tear: Tear) -> Result<bool, Failure> {
     write(&segment.path, &torn, at)
 }
 
+/// Takes blocks out of the group that follows after `last_lsn`: its fdatasync has failed, so the disk may have kept any of
+/// them. False where the log has no such group, or one of a single block.
+pub fn tear_group_after(log: &Path, last_lsn: u64) -> Result<bool, Failure> {
+    let Some(segment) = last_segment(log)? else { return Ok(false) };
+    let Some(group) = segment.groups.iter().find(|group| group.first_lsn > last_lsn) else { return Ok(false) };
+    if group.bytes <= BLOCK_BYTES || group.first_lsn != last_lsn + 1 {
+        return Ok(false);
+    }
+    let mut torn = segment.bytes[group.at..group.at + group.bytes].to_vec();
+    lose_blocks(&mut torn);
+    write(&segment.path, &torn, group.at)
+}
+
 /// Some blocks are as they were before, zero; at least one is lost, and one is there.
 fn lose_blocks(group: &mut [u8]) {
     let count = group.len() / BLOCK_BYTES;

@@ -148,6 +148,9 @@ pub struct Serving<'a> {
     pub said: PathBuf,
     pub listen: &'a str,
     pub more: &'a [&'a str],
+    /// `NAME=value` each, for the server only: a library that is put in front of the system's calls must not be in front
+    /// of the shell's.
+    pub env: &'a [String],
 }
 
 /// A server that listens and has not said that it has recovered.
@@ -186,7 +189,7 @@ impl Serving<'_> {
         // A write past the limit on a file's size is to fail, as on a disk that fails, and not to end the process:
         // the shell ignores the signal, and the server inherits that.
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(self.florin);
+        command.args(["-c", "trap '' XFSZ; exec env \"$@\"", "sh"]).args(self.env).arg(self.florin);
         command.args(["serve", "--json", "--stop-with-stdin", "--log-level", "warn", "--listen", self.listen]);
         command.args(self.more).arg("--data-dir").arg(self.data_dir).env_remove("FLORIN_API_KEY");
         let began = Instant::now();
@@ -225,6 +228,10 @@ impl Server {
     /// `host:port`, to start the next one at the same place.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
     }
 
     pub fn kill(self) -> Result<(), Failure> {

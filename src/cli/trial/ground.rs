@@ -54,7 +54,14 @@ pub struct Audit {
 impl Ground {
     /// A server on this ground, not started yet.
     pub fn serving<'a>(&'a self, listen: &'a str, more: &'a [&'a str]) -> Serving<'a> {
-        Serving { florin: &self.programs.florin, data_dir: &self.data_dir, said: self.path("server.log"), listen, more }
+        Serving {
+            florin: &self.programs.florin,
+            data_dir: &self.data_dir,
+            said: self.path("server.log"),
+            listen,
+            more,
+            env: &[],
+        }
     }
 
     /// Asks a running server for everything on the list.
