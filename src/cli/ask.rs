@@ -65,14 +65,27 @@ pub fn exchange(
     key: Option<&SecretString>,
     body: &str,
 ) -> Result<(u16, String), Failure> {
+    exchange_once(verb, url, path, key, None, body)
+}
+
+/// The same, under an idempotency key.
+pub fn exchange_once(
+    verb: &str,
+    url: &str,
+    path: &str,
+    key: Option<&SecretString>,
+    once: Option<&str>,
+    body: &str,
+) -> Result<(u16, String), Failure> {
     let authority = authority(url)?;
     let failed = |source| Failure::Ask { url: url.to_owned(), source };
     let mut stream = TcpStream::connect(authority).map_err(failed)?;
     stream.set_read_timeout(Some(SILENCE_MAX)).map_err(failed)?;
     let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {}\r\n", key.expose_secret()));
+    let once = once.map_or_else(String::new, |once| format!("Idempotency-Key: {once}\r\n"));
     let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {authority}\r\n{key}{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{verb} {path} HTTP/1.1\r\nHost: {authority}\r\n{key}{once}{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).map_err(failed)?;

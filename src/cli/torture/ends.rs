@@ -11,7 +11,7 @@ use super::loop_disk::LoopDisk;
 use super::plan::End;
 use super::preload::{Call, FailingCalls};
 use super::round::Siege;
-use super::{broken_disk, torn};
+use super::{broken_disk, jumps, torn};
 use crate::cli::ask::exchange;
 use crate::cli::failure::Failure;
 use crate::cli::trial::LOOK_PERIOD;
@@ -41,6 +41,11 @@ impl Siege {
                 problems.extend(broken_disk::check_reads_work(&url, &self.key)?);
                 server.kill()?;
                 faults::unreadable(&self.ground, &calls.env_failing(Call::Read), problems)
+            }
+            End::ClockBack | End::ClockAhead => {
+                let clock = self.clock.as_ref().ok_or_else(|| Failure::Usage("this end takes a clock".to_owned()))?;
+                problems.extend(jumps::jump(end, clock, &url, &self.key)?);
+                server.kill()
             }
             End::Kill | End::KillInRecovery => server.kill(),
             End::KillInSnapshot => {

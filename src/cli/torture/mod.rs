@@ -5,6 +5,7 @@
 mod broken_disk;
 mod ends;
 mod faults;
+mod jumps;
 mod loop_disk;
 mod plan;
 mod preload;
@@ -29,6 +30,7 @@ Examples:
   florin torture --rounds 0 --power-cuts 25    power cuts of an ext4 file system in a file (as root)
   florin torture --rounds 0 --full-disks 3     a disk that runs full, the same way (as root)
   florin torture --rounds 0 --disk-errors 6    EIO on fdatasync, on writes, on reads (takes libfiu)
+  florin torture --rounds 0 --clock-jumps 4    the clock an hour back, a day on (takes libfaketime)
 
 What happens in a round: a load of transfers, holds, captures and repeats; the server's end at a random moment \
     (kill -9; kill -9 and then again while it recovers; kill -9 while it takes a snapshot; SIGTERM; its writes fail, \
@@ -41,7 +43,8 @@ What happens in a round: a load of transfers, holds, captures and repeats; the s
 A power cut is the ioctl EXT4_IOC_SHUTDOWN on a loop-mounted file system: what was synced stays, the rest is gone, \
     and until the server is killed every write of its fails. Disk errors are the server's calls to libc, answered with \
     EIO: it must say so, acknowledge nothing more, and still not trust the disk when the error goes; of the group \
-    whose fdatasync failed some blocks are then taken away. Where this machine lacks something for it, those rounds \
+    whose fdatasync failed some blocks are then taken away. When the clock jumps, holds must end when it says so, and \
+    payments go on. Where this machine lacks something for it, those rounds \
     are reported as SKIPPED, and are not counted.
 
 Exit code: 0 nothing was lost, doubled or accepted wrongly; 1 something was, or a round broke off, and the folder is \
@@ -61,6 +64,9 @@ pub struct TortureArgs {
     /// Rounds of a disk that gives errors (takes libfiu)
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     disk_errors: u32,
+    /// Rounds of a clock that jumps (takes libfaketime)
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    clock_jumps: u32,
     /// How long the load of a round lasts
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = duration)]
     round_time: std::time::Duration,

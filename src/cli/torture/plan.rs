@@ -17,6 +17,8 @@ pub enum End {
     SyncErrors,
     WriteErrors,
     ReadErrors,
+    ClockBack,
+    ClockAhead,
 }
 
 /// What is done to the folder of the server that has ended, or beside the one that has started again.
@@ -55,6 +57,7 @@ const FAULTS: [Fault; 8] = [
 ];
 
 const DISK_ERRORS: [End; 3] = [End::SyncErrors, End::WriteErrors, End::ReadErrors];
+const CLOCK_JUMPS: [End; 2] = [End::ClockBack, End::ClockAhead];
 
 /// The round's end and fault; rounds count from 0.
 pub fn round(number: u32) -> (End, Fault) {
@@ -64,6 +67,10 @@ pub fn round(number: u32) -> (End, Fault) {
 
 pub fn disk_error(number: u32) -> End {
     DISK_ERRORS[number as usize % DISK_ERRORS.len()]
+}
+
+pub fn clock_jump(number: u32) -> End {
+    CLOCK_JUMPS[number as usize % CLOCK_JUMPS.len()]
 }
 
 impl End {
@@ -85,6 +92,8 @@ impl End {
             End::SyncErrors => "EIO on fdatasync, then kill -9",
             End::WriteErrors => "EIO on writes, then kill -9",
             End::ReadErrors => "EIO on reads, then kill -9",
+            End::ClockBack => "clock an hour back, then kill -9",
+            End::ClockAhead => "clock a day on, then kill -9",
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Libraries that stand between the server and the system's calls: libfiu, which lets a disk fail. Whoever asks for
-//! one is told if this machine does not have it. What is done with it, and what the server must make of it, is not here.
+//! Libraries that stand between the server and the system's calls: libfiu, which lets a disk fail, and libfaketime,
+//! which lets the clock jump. Whoever asks for one is told if this machine does not have it. What is done with them,
+//! and what the server must make of it, is not here.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +12,8 @@ use rustix::process::Pid;
 use crate::cli::failure::Failure;
 
 /// Where distributions keep libraries; a `*` stands for any folder.
-const LIBRARY_FOLDERS: [&str; 3] = ["/usr/lib/fiu", "/usr/lib/*/fiu", "/usr/lib64"];
+const LIBRARY_FOLDERS: [&str; 5] =
+    ["/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/lib/fiu", "/usr/lib/*/fiu", "/usr/lib64"];
 
 /// Calls of the server to its disk. Its sockets use others.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,13 @@ pub enum Call {
 pub struct FailingCalls {
     /// Of the pipes through which a server is told; its process id comes after.
     pipes: PathBuf,
+    pub env: Vec<String>,
+}
+
+/// A clock that jumps as it is told.
+#[derive(Debug)]
+pub struct FalseClock {
+    offset: PathBuf,
     pub env: Vec<String>,
 }
 
@@ -81,6 +91,44 @@ impl FailingCalls {
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(Failure::Usage(format!("fiu-ctrl could not tell the server `{what}`: {said}")))
+    }
+}
+
+impl FalseClock {
+    /// The error says what this machine lacks.
+    pub fn find(folder: &Path) -> Result<FalseClock, String> {
+        let name = "libfaketimeMT.so.1";
+        let library = library(name).ok_or_else(|| format!("{name} is not there (Debian: apt-get install faketime)"))?;
+        let clock = FalseClock { offset: folder.join("clock-offset"), env: Vec::new() };
+        clock.set(0).map_err(|error| format!("{} cannot be written: {error}", clock.offset.display()))?;
+        // Time that is measured, and not told, goes on as ever: timers, periods, deadlines.
+        let env = vec![
+            format!("LD_PRELOAD={library}"),
+            format!("FAKETIME_TIMESTAMP_FILE={}", clock.offset.display()),
+            "FAKETIME_NO_CACHE=1".to_owned(),
+            "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            "DONT_FAKE_MONOTONIC=1".to_owned(),
+            "NO_FAKE_STAT=1".to_owned(),
+        ];
+        Ok(FalseClock { env, ..clock })
+    }
+
+    /// From now on the server's clock is so far from the true one. The file is replaced whole, because the server may
+    /// read it at any moment.
+    pub fn set(&self, offset_seconds: i64) -> io::Result<()> {
+        let next = self.offset.with_extension("next");
+        fs::write(&next, format!("{offset_seconds:+}\n"))?;
+        fs::rename(&next, &self.offset)
+    }
+
+    /// A server that is killed leaves the library's shared memory behind. It can go once the server has it.
+    pub fn tidy_up_after(server: Pid) {
+        let pid = server.as_raw_nonzero();
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            if let Err(error) = fs::remove_file(Path::new("/dev/shm").join(&name)) {
+                tracing::debug!(name, %error, "not there to be removed");
+            }
+        }
     }
 }
 

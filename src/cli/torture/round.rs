@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::faults::{self, Damage};
 use super::loop_disk::LoopDisk;
 use super::plan::{End, Fault};
-use super::preload::FailingCalls;
+use super::preload::{FailingCalls, FalseClock};
 use super::report::Round;
 use crate::cli::failure::Failure;
 use crate::cli::trial::LOOK_PERIOD;
@@ -30,6 +30,7 @@ pub struct Siege {
     pub ground: Ground,
     pub disk: Option<LoopDisk>,
     pub calls: Option<FailingCalls>,
+    pub clock: Option<FalseClock>,
     pub key: SecretString,
     /// Every server listens at the same place, so that the load finds the next one.
     pub address: String,
@@ -111,7 +112,8 @@ impl Siege {
 
     /// What every server on this ground has in front of the system's calls.
     pub fn env(&self) -> &[String] {
-        self.calls.as_ref().map_or(&[], |calls| calls.env.as_slice())
+        let calls = self.calls.iter().map(|calls| &calls.env);
+        calls.chain(self.clock.iter().map(|clock| &clock.env)).next().map_or(&[], Vec::as_slice)
     }
 
     pub fn serving(&self) -> Serving<'_> {
@@ -126,6 +128,9 @@ impl Siege {
 
     fn start(&self) -> Result<Server, Failure> {
         let server = self.serving().start(&self.ground.interrupted)?;
+        if self.clock.is_some() {
+            FalseClock::tidy_up_after(server.pid());
+        }
         // Only a new ledger shows a key: there is nothing left then that could be asked for what is lost.
         if server.api_key.is_some() {
             return Err(Failure::Usage("the whole ledger is LOST: the server has begun a new one".to_owned()));

@@ -1,5 +1,5 @@
-//! All rounds on all grounds: an ordinary folder, a disk whose power is cut, a disk that runs full, a disk that errs;
-//! and what each ground is held to when its rounds are over.
+//! All rounds on all grounds: an ordinary folder, a disk whose power is cut, a disk that runs full, a disk that errs, a
+//! clock that jumps; and what each ground is held to when its rounds are over.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use super::plan::{self, End, Fault};
 use super::report::{GroundReport, Report, Round};
 use super::round::{SERVE, Siege};
 use super::site::{Built, Site};
-use super::{TortureArgs, broken_disk};
+use super::{TortureArgs, broken_disk, jumps};
 use crate::cli::failure::{Failure, with_causes};
 use crate::cli::screen;
 use crate::cli::trial::Programs;
@@ -96,6 +96,13 @@ fn all_parts(
             site: Site::FailingCalls,
             plan: |number| (plan::disk_error(number), None),
         },
+        Part {
+            name: "clock jumps",
+            rounds: args.clock_jumps,
+            round_time: args.round_time,
+            site: Site::FalseClock,
+            plan: |number| (plan::clock_jump(number), None),
+        },
     ];
     for part in parts.into_iter().filter(|part| part.rounds > 0) {
         let teller = Teller { began, to_stderr: args.json };
@@ -136,7 +143,7 @@ fn besiege(
     teller: &Teller,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let Built { disk, calls } = built;
+    let Built { disk, calls, clock } = built;
     let data_dir = disk.as_ref().map_or(path.as_path(), |disk| disk.mount_point.as_path()).join("data");
     let folder = Folder { path, keep: true };
     let ground = Ground { programs: programs.clone(), interrupted: Arc::clone(interrupted), folder, data_dir };
@@ -151,11 +158,15 @@ fn besiege(
         ground,
         disk,
         calls,
+        clock,
     };
     // Declared after the siege, so that on the way out of a failure it ends before its disk is unmounted.
     let mut server = if siege.env().is_empty() { first } else { siege.start_after(first)? };
     teller.say(&format!("{}: {} rounds on {}", part.name, part.rounds, siege.ground.data_dir.display()));
     broken_disk::open_witness(&server.url, &siege.key)?;
+    if siege.clock.is_some() {
+        jumps::give_money_to_hold(&server.url, &siege.key)?;
+    }
     open_wallets(&siege, &server)?;
     let bar = screen::bar(part.name, u64::from(part.rounds));
     for number in 0..part.rounds {
@@ -204,7 +215,7 @@ fn hold_to_all(
     let verified = ground.florin_json("verify", &[], "verdict")?;
     let by_book = ground.florin_json("replay", &[], "state_hash")?;
     let by_shards = ground.florin_json("replay", &["--shards", "3"], "state_hash")?;
-    let doubled = ground.doubled()?;
+    let played = ground.play_through()?;
 
     let mut problems = audit.problems;
     let different = audit.different + audit.refusals_different + audit.wallets_different;
@@ -214,8 +225,11 @@ fn hold_to_all(
     if !audit.sums_zero {
         problems.push(format!("the books do not sum to zero: {:?}", audit.sums));
     }
-    if doubled > 0 {
-        problems.push(format!("{doubled} requests happened twice"));
+    if played.doubled > 0 {
+        problems.push(format!("{} requests happened twice", played.doubled));
+    }
+    if played.times_back > 0 {
+        problems.push(format!("the log's time went back {} times", played.times_back));
     }
     let verdict = verified["verdict"].as_str().unwrap_or("no verdict").to_owned();
     if verdict != "fine" {
@@ -233,7 +247,7 @@ fn hold_to_all(
         acknowledged: audit.acknowledged,
         recovered: audit.found,
         lost: audit.missing,
-        doubled,
+        doubled: played.doubled,
         sums: audit.sums,
         verify: verdict,
         last_lsn: by_book["last_lsn"].as_u64().unwrap_or_default(),

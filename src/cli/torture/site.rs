@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::loop_disk::LoopDisk;
-use super::preload::FailingCalls;
+use super::preload::{FailingCalls, FalseClock};
 
 /// What a ground has beside its folder.
 pub enum Site {
     Folder,
     Disk { mib: u64 },
     FailingCalls,
+    FalseClock,
 }
 
 /// The same when it is there.
@@ -17,6 +18,7 @@ pub enum Site {
 pub struct Built {
     pub disk: Option<LoopDisk>,
     pub calls: Option<FailingCalls>,
+    pub clock: Option<FalseClock>,
 }
 
 impl Site {
@@ -27,6 +29,7 @@ impl Site {
             Site::Folder => nothing,
             Site::Disk { mib } => Built { disk: Some(LoopDisk::make(folder, *mib)?), ..nothing },
             Site::FailingCalls => Built { calls: Some(FailingCalls::find(folder)?), ..nothing },
+            Site::FalseClock => Built { clock: Some(FalseClock::find(folder)?), ..nothing },
         })
     }
 }

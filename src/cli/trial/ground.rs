@@ -51,6 +51,15 @@ pub struct Audit {
     pub problems: Vec<String>,
 }
 
+/// What is wrong in a log, if anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlayedThrough {
+    /// Ids that more than one record took: requests that happened twice.
+    pub doubled: u64,
+    /// Records with an earlier time than the one before.
+    pub times_back: u64,
+}
+
 impl Ground {
     /// A server on this ground, not started yet.
     pub fn serving<'a>(&'a self, listen: &'a str, more: &'a [&'a str]) -> Serving<'a> {
@@ -101,21 +110,21 @@ impl Ground {
         })
     }
 
-    /// Ids that more than one record took: requests that happened twice.
-    pub fn doubled(&self) -> Result<u64, Failure> {
+    /// Plays the log through, for what no client could see.
+    pub fn play_through(&self) -> Result<PlayedThrough, Failure> {
         let tape = Tape::open(&self.data_dir)?;
         let mut ids = HashSet::new();
-        let mut doubled = 0;
+        let mut found = PlayedThrough::default();
+        let mut time_micros = 0;
         tape.play(tape.last_lsn(), &ProgressBar::hidden(), |step| {
-            if let Step::Record(played) = step
-                && let Some((id, _)) = played.event.request()
-                && !ids.insert(id)
-            {
-                doubled += 1;
+            if let Step::Record(played) = step {
+                found.times_back += u64::from(played.time_micros < time_micros);
+                time_micros = played.time_micros;
+                found.doubled += u64::from(played.event.request().is_some_and(|(id, _)| !ids.insert(id)));
             }
             Ok(())
         })?;
-        Ok(doubled)
+        Ok(found)
     }
 
     /// The list begins with what opening and funding the wallets was answered; transfers come after that.
