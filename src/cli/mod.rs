@@ -2,6 +2,7 @@
 //! is in its own file.
 
 mod ask;
+mod backup;
 mod demo;
 mod failure;
 mod logging;
@@ -29,6 +30,7 @@ Examples:
   florin snapshot                              ask that server for a snapshot now
   florin replay --data-dir ./data --balances   every wallet's balance, out of the log alone
   florin verify --data-dir ./data              do log, snapshots, indexes and books agree?
+  florin backup --data-dir ./data --to ./backup   a copy of a running server's folder, checked
   florin torture --rounds 50                   50 crashes and faults on this disk: is anything lost?
 
 Exit code: 0 all is well; 1 the command has found something wrong; 2 it could not run or not finish.";
@@ -56,6 +58,9 @@ enum Command {
     /// Take a snapshot now, of a running server or of a stopped data folder
     #[command(after_help = snapshot::EXAMPLES)]
     Snapshot(snapshot::SnapshotArgs),
+    /// Copy a running server's folder to another one, from which a server can start; run again, it copies what is new
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::BackupArgs),
     /// Serve, put load on, kill with -9 in the middle, recover, and prove that nothing acknowledged was lost
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Command::Serve(args) => serve::run(*args),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Backup(args) => backup::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::Replay(args) => replay::run(&args),

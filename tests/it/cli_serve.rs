@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::cli_rig::{Ledger, Said, florin, json_line, on};
 
 /// A server as a child; it is killed when the test ends early.
-struct Server {
+pub struct Server {
     child: Child,
     /// Its standard input, at whose end it stops.
     stdin: Option<ChildStdin>,
@@ -18,7 +18,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(dir: &Path, more: &[&str]) -> Server {
+    pub fn start(dir: &Path, more: &[&str]) -> Server {
         Server::spawn(dir, "error", more, Stdio::inherit())
     }
 
@@ -38,22 +38,22 @@ impl Server {
         Server { child, stdin, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         self.lines.next().expect("it says something").expect("in text")
     }
 
-    fn json(&mut self, of_type: &str) -> Value {
+    pub fn json(&mut self, of_type: &str) -> Value {
         let line: Value = serde_json::from_str(&self.line()).expect("JSON");
         assert_eq!(line["type"], of_type, "{line}");
         line
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
     }
 
-    fn code(mut self) -> Option<i32> {
+    pub fn code(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 }

@@ -1,5 +1,6 @@
 //! The one integration-test binary: each file below tests one thing from the outside.
 
+mod cli_backup;
 mod cli_replay;
 mod cli_rig;
 mod cli_serve;

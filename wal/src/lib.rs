@@ -19,4 +19,4 @@ pub use format::{
 pub use group::{GroupBuilder, PushError};
 pub use log::{Appended, Log, Recovered, TornTail};
 pub use options::{Identity, Options};
-pub use reader::{GroupRange, GroupView, Reader, Record, Records, Scan, Verified};
+pub use reader::{GroupRange, GroupView, Reader, Record, Records, Scan, SegmentFile, Verified};

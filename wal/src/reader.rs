@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::format::Chain;
 use crate::recovery;
-use crate::segment::Places;
+use crate::segment::{Places, segment_name};
 use cache::Frame;
 use shared::{End, Shared, View};
 
@@ -40,6 +40,17 @@ pub struct GroupRange {
     pub chain: Chain,
 }
 
+/// One file of the log, as whoever copies it has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Without a folder: it may be moved to the archive at any time. Names are in the order of the log.
+    pub name: String,
+    pub bytes: u64,
+    /// All of a sealed one, which never changes again; of the last one, what the whole groups take. The rest of a copy
+    /// has to be zeros.
+    pub written_bytes: u64,
+}
+
 /// What `Reader::verify` went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
@@ -69,6 +80,25 @@ impl Reader {
 
     pub(crate) fn new(shared: Arc<Shared>) -> Reader {
         Reader { shared }
+    }
+
+    /// The files that have a header, archive included, as they are now. A log that is opened beside a running server stays
+    /// at the end that it had then.
+    pub fn segment_files(&self) -> Vec<SegmentFile> {
+        let view = self.shared.view();
+        let file = |index: usize| SegmentFile {
+            name: segment_name(view.segments[index].header.number),
+            bytes: view.segments[index].header.segment_bytes,
+            written_bytes: view.limit(index),
+        };
+        (0..view.segments.len()).map(file).collect()
+    }
+
+    /// Opens one of those, wherever it lies at this moment; it stays readable when it is moved.
+    pub fn open_segment_file(&self, file: &SegmentFile) -> Result<Box<dyn DiskFile>, Error> {
+        let places = &self.shared.places;
+        let opened = places.open_read(&file.name).map_err(Error::io("open segment", &places.dir.join(&file.name)))?;
+        Ok(opened.0)
     }
 
     /// 0 while there are no records.

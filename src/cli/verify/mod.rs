@@ -3,7 +3,7 @@
 
 mod index;
 mod once;
-mod report;
+pub mod report;
 mod snapshot;
 
 use std::path::PathBuf;
@@ -59,9 +59,16 @@ pub struct VerifyArgs {
 }
 
 pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
-    let began = Instant::now();
     let mut config = EngineConfig::new(&args.data_dir);
     config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
+    let report = examine(&config)?;
+    screen::print(&if args.json { report.json() } else { report.table() })?;
+    Ok(if report.is_fine() { Verdict::Fine } else { Verdict::Wrong })
+}
+
+/// Holds everything in a data folder against its log.
+pub fn examine(config: &EngineConfig) -> Result<Report, Failure> {
+    let began = Instant::now();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut report = Report::default();
 
@@ -69,19 +76,20 @@ pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
     // at least what they have.
     let mut snapshots = SnapshotChecks::open(&*disk, &config.snapshots_dir(), &mut report)?;
     if config.snapshots_in.is_some()
-        && let Ok(tape) = Tape::open(&args.data_dir)
+        && let Ok(tape) = Tape::open(&config.data_dir)
     {
         // The log's name says which of the database's snapshots are its own.
         snapshots.add_listed(config.snapshot_store(&disk, tape.reader().log_id()), &mut report)?;
     }
     let ids = IndexCheck::open(Part::Ids, &disk, &config.ids_dir(), &mut report)?;
     let entries = IndexCheck::open(Part::Entries, &disk, &config.entries_dir(), &mut report)?;
-    let tape = match Tape::open(&args.data_dir) {
+    let tape = match Tape::open(&config.data_dir) {
         Err(failure) if failure.is_finding() => {
             report.find(finding_of(&failure));
             report.is_partial = true;
             report.notes.push("snapshots and indexes were not compared with the log".to_owned());
-            return finish(args, report, began);
+            report.elapsed = began.elapsed();
+            return Ok(report);
         }
         tape => tape?,
     };
@@ -102,7 +110,8 @@ pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
         report.is_partial = true;
     }
     pass.end(books_stand, &mut report)?;
-    finish(args, report, began)
+    report.elapsed = began.elapsed();
+    Ok(report)
 }
 
 /// Everything that is held against the log while it is played.
@@ -195,10 +204,4 @@ fn finding_of(failure: &Failure) -> Finding {
         },
         _ => Finding { part: Part::Log, lsn: None, what, advice: "Nothing after this was checked." },
     }
-}
-
-fn finish(args: &VerifyArgs, mut report: Report, began: Instant) -> Result<Verdict, Failure> {
-    report.elapsed = began.elapsed();
-    screen::print(&if args.json { report.json() } else { report.table() })?;
-    Ok(if report.is_fine() { Verdict::Fine } else { Verdict::Wrong })
 }
