@@ -11,6 +11,13 @@ use hyper::header::CONTENT_LENGTH;
 use super::problem::{Code, Problem};
 use crate::config::HttpLimits;
 
+/// Why there is no body.
+pub(super) enum Unread {
+    /// The client broke it off. Over HTTP/2 that is how it takes a request back.
+    BrokenOff,
+    Refused(Problem),
+}
+
 /// A request's part of the memory of all bodies; given back when it is dropped.
 pub(super) struct Share<'s> {
     taken_bytes: &'s AtomicUsize,
@@ -46,7 +53,7 @@ pub(super) async fn read(
     bytes_max: usize,
     limits: &HttpLimits,
     share: &mut Share<'_>,
-) -> Result<Bytes, Problem> {
+) -> Result<Bytes, Unread> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -54,13 +61,13 @@ pub(super) async fn read(
     let told = told.map(usize::try_from);
     let told = match told {
         Some(Ok(length)) if length <= bytes_max => Some(length),
-        Some(_) => return Err(too_large(bytes_max)),
+        Some(_) => return Err(too_large(bytes_max).into()),
         None => None,
     };
     let all = collect(body, told.unwrap_or(0), (bytes_max, limits.bodies_bytes_max), share);
     tokio::time::timeout(limits.body_read, all).await.unwrap_or_else(|_| {
         let detail = format!("The body was not there after {} seconds.", limits.body_read.as_secs());
-        Err(Problem::new(Code::RequestTimeout, detail))
+        Err(Problem::new(Code::RequestTimeout, detail).into())
     })
 }
 
@@ -71,13 +78,12 @@ async fn collect(
     told: usize,
     (bytes_max, bodies_bytes_max): (usize, usize),
     share: &mut Share<'_>,
-) -> Result<Bytes, Problem> {
+) -> Result<Bytes, Unread> {
     let mut buffer = Vec::new();
     while let Some(frame) = body.frame().await {
-        let broken = |_| Problem::new(Code::InvalidRequest, "The body broke off.");
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Unread::BrokenOff)?.into_data() else { continue };
         if buffer.len() + data.len() > bytes_max {
-            return Err(too_large(bytes_max));
+            return Err(too_large(bytes_max).into());
         }
         if buffer.is_empty() && (body.is_end_stream() || (told > 0 && data.len() == told)) {
             return Ok(data);
@@ -93,6 +99,12 @@ async fn collect(
         buffer.extend_from_slice(&data);
     }
     Ok(buffer.into())
+}
+
+impl From<Problem> for Unread {
+    fn from(problem: Problem) -> Unread {
+        Unread::Refused(problem)
+    }
 }
 
 fn too_large(bytes_max: usize) -> Problem {

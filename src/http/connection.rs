@@ -2,6 +2,7 @@
 //! never end, and for what it makes the server hold. What a request comes to is in `exchange`.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -47,12 +48,15 @@ struct Activity {
     requests_begun: AtomicU64,
     requests_open: AtomicUsize,
     is_http2: AtomicBool,
+    /// Requests that the client took back before they were answered.
+    requests_cancelled: AtomicU64,
 }
 
 /// One request is under way as long as this lives, even if its future is dropped.
 pub(super) struct Underway<'c> {
     connection: &'c Connection,
     held_bytes: usize,
+    is_answered: bool,
 }
 
 /// The body of an HTTP/2 answer, held until its last byte has been written.
@@ -69,6 +73,15 @@ const HYPER_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// With more held than this an HTTP/2 connection is refused further requests: windows keep its answers back one by one,
 /// and streams can be many.
 const HTTP2_HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// When all memory for answers is used up, an HTTP/2 connection is read in pieces so small that they bring few requests.
+const HTTP2_READ_BYTES_USED_UP: usize = 256;
+/// Requests that were taken back before they had come to a handler; with more of them waiting the connection ends.
+const HTTP2_RESETS_PENDING_MAX: usize = 20;
+/// Streams that had to be ended because of what the client did wrong with them; with more the connection ends.
+const HTTP2_STREAM_ERRORS_MAX: usize = 256;
+/// Requests that a client may take back once a handler has them. With more, and if it takes back most of what it asks for,
+/// the connection ends: work that nobody waits for is the cheapest way to keep a server busy.
+const REQUESTS_CANCELLED_MAX: u64 = 256;
 /// Status line and headers of an answer, about.
 const ANSWER_HEAD_BYTES: usize = 256;
 /// What an HTTP/2 request under way takes beside its headers, about.
@@ -86,6 +99,8 @@ impl Protocol {
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.http2_streams_max)
+            .max_pending_accept_reset_streams(HTTP2_RESETS_PENDING_MAX)
+            .max_local_error_reset_streams(HTTP2_STREAM_ERRORS_MAX)
             .initial_stream_window_size(limits.http2_window_bytes)
             .initial_connection_window_size(limits.http2_window_bytes.saturating_mul(4))
             .max_header_list_size(header_bytes_max)
@@ -155,11 +170,15 @@ impl Connection {
         }
         self.state.meters().in_flight.increment(1.0);
         activity.mark();
-        Underway { connection: self, held_bytes }
+        Underway { connection: self, held_bytes, is_answered: false }
     }
 
     /// Refuses a request whose answer could not be held if the client did not take it.
-    pub(super) fn check_room(&self) -> Result<(), Problem> {
+    pub(super) fn check_room(&self, is_for_operators: bool) -> Result<(), Problem> {
+        // Who watches over the server is answered however full it is, unless that is what fills it.
+        if is_for_operators && self.held.bytes() < STEP_BYTES {
+            return Ok(());
+        }
         let detail = if self.held.budget().is_used_up() {
             "The answers that other clients do not take fill the memory that there is for them; try again."
         } else if self.is_http2() && self.held.bytes() > HTTP2_HELD_BYTES_MAX {
@@ -179,8 +198,38 @@ impl Connection {
         Bytes::from_owner(HeldBody { bytes: body, connection: Arc::clone(self) })
     }
 
-    pub(super) fn was_read(&self, bytes: usize) {
-        self.activity.bytes_read.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// The client has taken a request back.
+    pub(super) fn note_cancelled(&self) {
+        self.activity.requests_cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How much may be read now. Nothing wakes a connection that may not read but its watchdog, soon enough.
+    pub(super) fn read_bytes_max(&self) -> io::Result<usize> {
+        // HTTP/1.1 asks one thing at a time, and hyper takes up nothing new while too much is unsent.
+        if !self.is_http2() {
+            return Ok(usize::MAX);
+        }
+        let cancelled = self.activity.requests_cancelled.load(Ordering::Relaxed);
+        let begun = self.activity.requests_begun.load(Ordering::Relaxed);
+        if cancelled > REQUESTS_CANCELLED_MAX && cancelled > begun / 2 {
+            return Err(io::Error::other("the client takes back most of what it asks for"));
+        }
+        if !self.held.budget().is_used_up() {
+            Ok(usize::MAX)
+        } else if self.held.bytes() > STEP_BYTES {
+            Ok(0)
+        } else {
+            Ok(HTTP2_READ_BYTES_USED_UP)
+        }
+    }
+
+    pub(super) fn was_read(&self, bytes: &[u8]) {
+        let read_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let read_before = self.activity.bytes_read.fetch_add(read_bytes, Ordering::Relaxed);
+        // Known before the first request is, so that many of them in one piece are not taken for HTTP/1.1.
+        if read_before == 0 && bytes.starts_with(b"PRI ") {
+            self.activity.is_http2.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Bytes went out to the client.
@@ -197,11 +246,20 @@ impl Connection {
     }
 }
 
+impl Underway<'_> {
+    pub(super) fn end_answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         let Connection { activity, held, state, .. } = self.connection;
         activity.requests_open.fetch_sub(1, Ordering::Relaxed);
         activity.mark();
+        if !self.is_answered {
+            self.connection.note_cancelled();
+        }
         if self.held_bytes > 0 {
             held.give(self.held_bytes);
         }

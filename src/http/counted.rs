@@ -75,11 +75,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<S> {
         {
             return Poll::Ready(Err(error));
         }
+        let bytes_max = self.connection.read_bytes_max()?;
+        if bytes_max == 0 {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = if bytes_max < buffer.remaining() {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes_max));
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+            let read = part.filled().len();
+            buffer.advance(read);
+            polled
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        };
         self.is_drained = polled.is_pending();
-        let read = buffer.filled().len() - before;
-        if read > 0 {
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
             self.connection.was_read(read);
         }
         polled

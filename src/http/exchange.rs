@@ -45,7 +45,7 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     });
     // Many reads may have begun while there was room. What was done is told all the same.
     let result = result.and_then(|answer| match parts.method {
-        Method::GET if answer.body.len() > STEP_BYTES => connection.check_room().map(|()| answer),
+        Method::GET if answer.body.len() > STEP_BYTES => connection.check_room(false).map(|()| answer),
         _ => Ok(answer),
     });
     let response = match result {
@@ -58,16 +58,14 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     let response = response.map(|body| Full::new(connection.answers(body)));
     let route = if let Found::Route(route, _) = found { Some(route) } else { None };
     meters.answered(route, response.status(), started.elapsed());
-    drop(underway);
+    underway.end_answered();
     response
 }
 
 async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: Incoming) -> Result<Answer, Problem> {
     check_headers(connection, parts)?;
-    // Who watches over the server is answered, however full it is.
-    if !matches!(found, Found::Route(Route::Health | Route::Ready | Route::Metrics, _)) {
-        connection.check_room()?;
-    }
+    let is_for_operators = matches!(found, Found::Route(Route::Health | Route::Ready | Route::Metrics, _));
+    connection.check_room(is_for_operators)?;
     // Whoever has no key learns nothing, not even which paths there are.
     if route::is_versioned(parts.uri.path()) {
         connection.state.keys().check(&parts.headers, &connection.accepted)?;
@@ -86,7 +84,13 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
     let body = if route.takes_body() {
         let is_bulk = route == Route::TransfersBulk;
         let bytes_max = if is_bulk { limits.bulk_body_bytes_max } else { limits.body_bytes_max };
-        body::read(&parts.headers, body, bytes_max, limits, &mut share).await?
+        body::read(&parts.headers, body, bytes_max, limits, &mut share).await.map_err(|unread| match unread {
+            body::Unread::Refused(problem) => problem,
+            body::Unread::BrokenOff => {
+                connection.note_cancelled();
+                Problem::new(Code::InvalidRequest, "The body broke off.")
+            }
+        })?
     } else {
         Bytes::new()
     };

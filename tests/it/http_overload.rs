@@ -162,7 +162,7 @@ async fn all_bodies_together_have_a_limit() {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
-    key: String,
+    pub key: String,
     _dir: TempDir,
 }
 
