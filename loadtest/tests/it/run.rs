@@ -162,6 +162,15 @@ fn bad_arguments_get_a_sentence_that_says_what_would_be_right() {
     assert!(server.book().wallets.is_empty());
 }
 
+/// A torture that was killed with -9 left its load running, against nobody, for as long as it was told to run.
+#[test]
+fn a_run_ends_with_its_standard_input_if_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::None);
+    let (code, told) = loadtest(&server, "run --stop-with-stdin --duration 60s --wallets 10", folder.path());
+    assert!(code == 2 && told.contains("the standard input has ended"), "{code}: {told}");
+}
+
 #[test]
 fn a_server_that_is_not_there_is_not_one_that_went_away() {
     let folder = tempfile::tempdir().unwrap();
