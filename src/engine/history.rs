@@ -137,7 +137,7 @@ impl Engine {
                 if let Some(rows) = rows.map_err(storage)? {
                     return Ok(rows);
                 }
-                if began.elapsed() > INDEX_WAIT || engine.inner.status.read_only().is_some() {
+                if began.elapsed() > INDEX_WAIT {
                     return Err(storage("the index of entries is behind the log"));
                 }
                 std::thread::sleep(Duration::from_millis(1));
