@@ -122,3 +122,54 @@ fn groups(segment: &[u8]) -> Vec<Group> {
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wal::disk::RealDisk;
+    use wal::{GroupBuilder, Log, Options, Recovered, SEGMENT_BYTES_MIN};
+
+    use super::*;
+
+    fn open(log: &Path) -> (Log, Recovered) {
+        let options = Options { segment_bytes: SEGMENT_BYTES_MIN, prepare_ahead: false, ..Options::default() };
+        Log::open(Arc::new(RealDisk), log, options, &mut |_, _| {}).unwrap()
+    }
+
+    /// A group of three records, several blocks long.
+    fn append(log: &mut Log) -> u64 {
+        let mut group = GroupBuilder::new();
+        (1..=3).for_each(|byte| group.push(&[byte; 700]).unwrap());
+        log.append(&mut group, 1).unwrap().last_lsn
+    }
+
+    #[test]
+    fn what_is_left_behind_the_end_is_cut_off_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!leave_half_a_group(folder.path(), Tear::End).unwrap(), "there is no log yet");
+        for number in 0..60 {
+            let last_lsn = append(&mut open(folder.path()).0);
+            let tear = if number % 2 == 0 { Tear::End } else { Tear::Blocks };
+            assert!(leave_half_a_group(folder.path(), tear).unwrap(), "{number}");
+            let recovered = open(folder.path()).1;
+            assert_eq!(recovered.last_lsn, last_lsn, "{tear:?}");
+            assert!(recovered.torn.is_some(), "{tear:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_torn_only_if_it_comes_right_after_what_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..60 {
+            let acknowledged = append(&mut open(folder.path()).0);
+            let failed = append(&mut open(folder.path()).0);
+            assert!(!tear_group_after(folder.path(), failed).unwrap());
+            assert!(!tear_group_after(folder.path(), acknowledged - 1).unwrap(), "its group is half acknowledged");
+            assert!(tear_group_after(folder.path(), acknowledged).unwrap());
+            let recovered = open(folder.path()).1;
+            assert_eq!(recovered.last_lsn, acknowledged);
+            assert!(recovered.torn.is_some());
+        }
+    }
+}
