@@ -20,72 +20,12 @@ use crate::http_api::{Api, read_reply, request};
 
 /// Whatever is cut off is so well before this; a machine that is busy with other tests is slow.
 pub const CUT_WITHIN: Duration = Duration::from_secs(20);
-/// An accepted request of the overload test waits for a few groups of the log at most.
+/// A request beside 10,000 idle connections.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: u64 = 10_000;
 /// As docs/reliability.md states them.
 const BYTES_PER_IDLE_CONNECTION_MAX: u64 = 32 * 1024;
 const BYTES_PER_STUCK_CONNECTION_MAX: u64 = 2 * 1024 * 1024;
-
-fn transfer_body(from: &str, to: &str) -> String {
-    format!(r#"{{"from":"{from}","to":"{to}","amount":{{"amount":"0.01","currency":"INR"}}}}"#)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twice_the_load_is_refused_in_part_and_passes() {
-    const CLIENTS: usize = 64;
-    let mut api = Api::listening(ServerConfig::default()).await;
-    api.recover_with(|config| config.in_flight_max = CLIENTS / 8).await;
-    let (ann, bob) = (api.wallet("ann", "1000").await, api.wallet("bob", "0").await);
-    let (address, bearer, body) = (api.address, format!("Bearer {}", api.key), transfer_body(&ann, &bob));
-    let until = Instant::now() + Duration::from_secs(3);
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| {
-            let (bearer, body) = (bearer.clone(), body.clone());
-            tokio::spawn(async move {
-                let mut stream = TcpStream::connect(address).await.unwrap();
-                let mut buffer = Vec::new();
-                let (mut waits, mut refused) = (Vec::new(), Vec::new());
-                let mut number = 0;
-                while Instant::now() < until {
-                    number += 1;
-                    let key = format!("load-{client}-{number}");
-                    let headers = [("authorization", bearer.as_str()), ("idempotency-key", &key)];
-                    let begun = Instant::now();
-                    stream.write_all(&request("POST", "/v1/transfers", &headers, body.as_bytes())).await.unwrap();
-                    let reply = read_reply(&mut stream, &mut buffer).await;
-                    if reply.status == 201 {
-                        waits.push(begun.elapsed());
-                    } else {
-                        assert_eq!((reply.status, reply.code().as_str()), (503, "OVERLOADED"));
-                        assert_eq!(reply.header("retry-after"), Some("1"));
-                        refused.push(key);
-                    }
-                }
-                (waits, refused)
-            })
-        })
-        .collect();
-    let (mut waits, mut refused) = (Vec::new(), Vec::new());
-    for client in clients {
-        let (more_waits, more_refused) = client.await.unwrap();
-        waits.extend(more_waits);
-        refused.extend(more_refused);
-    }
-    waits.sort_unstable();
-    assert!(waits.len() > 100 && refused.len() > 100, "{} accepted, {} refused", waits.len(), refused.len());
-    let (p99, longest) = (waits[waits.len() * 99 / 100], *waits.last().unwrap());
-    println!("{} accepted (p99 {p99:?}, longest {longest:?}), {} refused", waits.len(), refused.len());
-    assert!(longest < ANSWERED_WITHIN, "{longest:?}");
-    // The load is gone: everything is accepted again, and a refused request has left no trace under its key.
-    let paid = waits.len() + 20;
-    for key in &refused[..20] {
-        let reply = api.post("/v1/transfers", key, &body).await;
-        assert_eq!((reply.status, reply.header("idempotent-replayed")), (201, None), "{reply:?}");
-    }
-    assert_eq!(api.posted(&bob).await, format!("{}.{:02}", paid / 100, paid % 100));
-    api.stop().await;
-}
 
 #[tokio::test]
 async fn a_byte_at_a_time_is_cut_off() {
@@ -168,10 +108,14 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    pub fn start_with(flags: &[&str]) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_florin"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--stop-with-stdin", "--log-level", "error", "--json"]);
-        command.args(["--segment-mib", "1", "--data-dir"]).arg(dir.path());
+        command.args(["--segment-mib", "1", "--data-dir"]).arg(dir.path()).args(flags);
         command.env_remove("FLORIN_API_KEY").env_remove("RUST_LOG").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

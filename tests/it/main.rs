@@ -14,6 +14,7 @@ mod http_openapi;
 mod http_overload;
 mod http_overload_answers;
 mod http_overload_http2;
+mod http_overload_twice;
 mod http_read_only;
 mod http_server;
 mod http_tls;
