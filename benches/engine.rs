@@ -70,7 +70,7 @@ struct Ledger {
 
 impl Ledger {
     fn start(runtime: &Runtime, wallets: u64) -> Ledger {
-        let folder = rig::ledger::folder();
+        let folder = rig::folder();
         rig::ledger::write(folder.path(), wallets, 0);
         let config = rig::ledger::config(folder.path(), EngineConfig::new(folder.path()).shards);
         let engine = runtime.block_on(Engine::start(config, |_| {})).expect("the ledger starts");

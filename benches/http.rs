@@ -70,7 +70,7 @@ struct Sides {
 
 impl Sides {
     fn start(serving: &Runtime, calling: &Runtime) -> Sides {
-        let folder = rig::ledger::folder();
+        let folder = rig::folder();
         rig::ledger::write(folder.path(), WALLETS, 0);
         let config = rig::ledger::config(folder.path(), EngineConfig::new(folder.path()).shards);
         let (keys, key) = OperatorKeys::load_or_create(folder.path(), None).expect("a new folder takes a key");

@@ -25,7 +25,7 @@ const MEMORY_FOLDER: &str = "/dev/shm";
 
 /// One log for all samples of a size: making one writes whole segments.
 fn synced(criterion: &mut Criterion) {
-    measure(criterion, "journal", 3, false, || (Arc::new(RealDisk), Some(rig::ledger::folder())));
+    measure(criterion, "journal", 3, false, || (Arc::new(RealDisk), Some(rig::folder())));
 }
 
 /// A fresh log for each sample, and short samples: this log stays in memory.

@@ -24,7 +24,7 @@ const WALLETS_OF_SNAPSHOT: u64 = 1_000_000;
 fn replay(criterion: &mut Criterion) {
     let mut made = None;
     let make = || {
-        let folder = rig::ledger::folder();
+        let folder = rig::folder();
         let last_lsn = rig::ledger::write(folder.path(), WALLETS, TRANSFERS);
         (folder, last_lsn)
     };
@@ -101,7 +101,7 @@ fn time_recovery(config: &EngineConfig) -> (Duration, florin::engine::Report) {
 }
 
 fn with_snapshot() -> (TempDir, EngineConfig, u64) {
-    let folder = rig::ledger::folder();
+    let folder = rig::folder();
     rig::ledger::write(folder.path(), WALLETS_OF_SNAPSHOT, 0);
     let config = rig::ledger::config(folder.path(), EngineConfig::new(folder.path()).shards);
     let lsn = rig::runtime().block_on(async {

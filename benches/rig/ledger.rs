@@ -1,13 +1,11 @@
 //! Ledgers on the disk: the log of a population of wallets, written straight through the log's own crate, so
-//! that a million wallets stand in a second. The folder is under the build's target folder: on the
-//! same disk as the sources, and no tmpfs.
+//! that a million wallets stand in a second. Also a part of the crate `rivals`, so criterion is not in here.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use florin::engine::{EngineConfig, record};
 use florin::ledger::Event;
-use tempfile::TempDir;
 use wal::disk::RealDisk;
 use wal::{GroupBuilder, Log};
 
@@ -16,10 +14,6 @@ use super::load::{self, Load, Pairs};
 
 /// A point in time for records whose time does not matter.
 const TIME_MICROS: u64 = 1_780_000_000_000_000;
-
-pub fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written")
-}
 
 /// No snapshots but those that a bench asks for.
 pub fn config(dir: &Path, shards: usize) -> EngineConfig {
@@ -44,14 +38,14 @@ pub fn write(dir: &Path, wallets: u64, transfers: usize) -> u64 {
 }
 
 /// Appends groups of as many records as a bulk request makes.
-struct Writer {
+pub struct Writer {
     log: Log,
     group: GroupBuilder,
     last_lsn: u64,
 }
 
 impl Writer {
-    fn create(dir: &Path) -> Writer {
+    pub fn create(dir: &Path) -> Writer {
         let config = config(dir, 1);
         let options = wal::Options { segment_bytes: config.segment_bytes, ..wal::Options::default() };
         let opened = Log::open(Arc::new(RealDisk), &config.log_dir(), options, &mut |_, _| {});
@@ -59,7 +53,7 @@ impl Writer {
         Writer { log, group: GroupBuilder::new(), last_lsn: 0 }
     }
 
-    fn push(&mut self, event: &Event) {
+    pub fn push(&mut self, event: &Event) {
         self.group.push_with(|buffer| record::encode(event, buffer)).expect("a group has room for a batch");
         if self.group.records() == BATCH {
             self.append();
@@ -71,7 +65,8 @@ impl Writer {
         self.group.clear();
     }
 
-    fn finish(mut self) -> u64 {
+    /// Gives the last LSN.
+    pub fn finish(mut self) -> u64 {
         if !self.group.is_empty() {
             self.append();
         }

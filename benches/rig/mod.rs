@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 /// The allocator of the program itself.
@@ -28,6 +29,11 @@ pub fn group<'c>(criterion: &'c mut Criterion, name: &str, seconds: u64) -> Benc
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(seconds));
     group
+}
+
+/// Under the build's target folder: on the same disk as the sources, and no tmpfs.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written")
 }
 
 pub fn runtime() -> Runtime {

@@ -1,0 +1,200 @@
+//! `bench`: runs rows of docs/performance.md, each in turn with what it is compared with (A B A B ...), on a machine
+//! that has been seen to be quiet, and writes a page and a JSON file. The rows stand in `rows`.
+
+mod flame;
+mod goals;
+mod job;
+mod machine;
+mod page;
+mod plot;
+mod postgres;
+mod process;
+mod report;
+mod rows;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::error::{Error, with_causes};
+use crate::figures::seconds;
+use report::{Report, RowReport, SideReport};
+use rows::Row;
+use stage::Stage;
+
+#[derive(clap::Args, Debug)]
+pub struct BenchArgs {
+    /// Rows to run [default: all]
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// Name the rows, and run none
+    #[arg(long)]
+    list: bool,
+    /// Two turns of a second and smaller ledgers: to see that a change is worth a full run
+    #[arg(long, conflicts_with = "smoke")]
+    quick: bool,
+    /// Every row for a fraction of a second, on a machine that may be busy: only to see that every row gives figures
+    #[arg(long)]
+    smoke: bool,
+    /// Draw a flame graph of each row's first side instead, into the folder flames
+    #[arg(long)]
+    flames: bool,
+    /// Turns of each side of a row
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    turns: Option<u16>,
+    /// Seconds of each turn
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// Wallets of the rows about large ledgers
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    wallets: Option<u32>,
+    /// How long to wait for a quiet machine, in seconds, before each turn
+    #[arg(long, default_value = "120", value_parser = seconds)]
+    patience: Duration,
+    /// Where the report goes, and data folders while they are needed: on the disk that is to be measured
+    #[arg(long, default_value = "target/bench")]
+    dir: PathBuf,
+    /// Where the programs florin and loadtest are [default: beside this one]
+    #[arg(long)]
+    programs: Option<PathBuf>,
+}
+
+/// What a run is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub turns: u16,
+    pub time: Duration,
+    /// Wallets of the rows about large ledgers, and of the middle ones.
+    pub large: u32,
+    pub middle: u32,
+    pub small: u32,
+    pub flames: bool,
+    /// So many transfers over HTTP instead of a time: on a busy machine a moment may pass without any.
+    pub transfers: Option<u32>,
+    /// `None`: whatever the machine does.
+    pub patience: Option<Duration>,
+    pub dir: PathBuf,
+    pub programs: PathBuf,
+}
+
+/// One bulk request, or some hundred single ones.
+const SMOKE_TRANSFERS: u32 = 500;
+
+pub fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
+    let settings = settings(args)?;
+    let rows = chosen(rows::all(&settings), &args.rows)?;
+    if args.list {
+        rows.iter().for_each(|row| println!("{:<22} {}", row.name, row.what));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if settings.flames {
+        return flames(&rows, &settings);
+    }
+    std::fs::create_dir_all(&settings.dir).map_err(Error::io(format!("make {}", settings.dir.display())))?;
+    let mut report = Report::new(&settings);
+    for row in &rows {
+        report.rows.push(measure(row, &settings)?);
+        // After each row, so that a run that is broken off leaves what it had.
+        report.write(&settings.dir)?;
+    }
+    println!("\n{}", settings.dir.join("report.html").display());
+    Ok(ExitCode::from(u8::from(report.has_failures())))
+}
+
+/// One turn of each row's first side. Watched programs are slower, so what they reach goes into no report.
+fn flames(rows: &[Row], settings: &Settings) -> Result<ExitCode, Error> {
+    if let Some(why) = flame::lacking() {
+        println!("SKIPPED: {why}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let dir = settings.dir.join("flames");
+    std::fs::create_dir_all(&dir).map_err(Error::io(format!("make {}", dir.display())))?;
+    let mut failures = 0;
+    for row in rows {
+        let mut stage = Stage::new(settings, row.name)?;
+        let Some(side) = row.sides.first() else { continue };
+        match turn_of(side, &mut stage, settings) {
+            Ok(_) => {
+                let drawn = dir.join(row.name).with_extension("svg");
+                let shown = if drawn.exists() { drawn.display().to_string() } else { "nothing to draw".to_owned() };
+                println!("{:<22} {shown}", row.name);
+            }
+            Err(error) => {
+                failures += 1;
+                println!("{:<22} FAILED: {}", row.name, with_causes(&error));
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(failures > 0)))
+}
+
+fn settings(args: &BenchArgs) -> Result<Settings, Error> {
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+    let programs = args.programs.clone().or_else(beside);
+    let programs = programs.ok_or_else(|| Error::Failed("give --programs".to_owned()))?;
+    let absolute = |path: PathBuf| std::path::absolute(path).map_err(Error::io("find the present folder"));
+    let (turns, millis, large, middle, small) = match (args.quick, args.smoke) {
+        (false, false) => (5, 5_000, 10_000_000, 1_000_000, 10_000),
+        (true, _) => (2, 1_000, 1_000_000, 200_000, 10_000),
+        (_, true) => (1, 50, 3_000, 2_000, 1_000),
+    };
+    Ok(Settings {
+        turns: args.turns.unwrap_or(turns),
+        time: args.seconds.unwrap_or(Duration::from_millis(millis)),
+        large: args.wallets.unwrap_or(large),
+        middle,
+        small,
+        flames: args.flames,
+        transfers: args.smoke.then_some(SMOKE_TRANSFERS),
+        patience: (!args.smoke).then_some(args.patience),
+        dir: absolute(args.dir.clone())?,
+        programs: absolute(programs)?,
+    })
+}
+
+fn chosen(rows: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Error> {
+    if let Some(unknown) = names.iter().find(|name| !rows.iter().any(|row| row.name == *name)) {
+        let known: Vec<&str> = rows.iter().map(|row| row.name).collect();
+        return Err(Error::Failed(format!("there is no row {unknown}; there are {}", known.join(", "))));
+    }
+    Ok(rows.into_iter().filter(|row| names.is_empty() || names.iter().any(|name| row.name == name)).collect())
+}
+
+/// All turns of a row, its sides in turn. A side that fails is told of and left out from there on.
+fn measure(row: &Row, settings: &Settings) -> Result<RowReport, Error> {
+    println!("\n{}: {}", row.name, row.what);
+    let mut stage = Stage::new(settings, row.name)?;
+    let mut sides: Vec<SideReport> = row.sides.iter().map(SideReport::new).collect();
+    for turn in 0..settings.turns {
+        for (side, found) in row.sides.iter().zip(&mut sides) {
+            if found.failure.is_some() || found.skipped.is_some() {
+                continue;
+            }
+            match turn_of(side, &mut stage, settings) {
+                Ok(Some(run)) => {
+                    println!("  {:>2} {:<28} {}", turn + 1, side.name, report::line(&run.figures));
+                    found.add(run);
+                }
+                Ok(None) => found.skip(&stage),
+                Err(error) => found.fail(with_causes(&error)),
+            }
+            if let Some(why) = found.failure.as_ref().or(found.skipped.as_ref()) {
+                println!("     {:<28} {why}", side.name);
+            }
+        }
+    }
+    Ok(RowReport::new(row, sides))
+}
+
+/// `None` if this machine has not got what the side needs.
+fn turn_of(side: &rows::Side, stage: &mut Stage<'_>, settings: &Settings) -> Result<Option<report::Run>, Error> {
+    if !job::prepare(&side.job, stage)? {
+        return Ok(None);
+    }
+    let was_quiet = settings.patience.is_none_or(machine::wait_until_quiet);
+    let before = machine::Cpu::now();
+    let (figures, command) = job::run(&side.job, stage)?;
+    let stolen_percent = machine::Cpu::now().stolen_percent_since(&before);
+    Ok(Some(report::Run { figures, command, was_quiet, stolen_percent }))
+}

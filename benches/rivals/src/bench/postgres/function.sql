@@ -1,0 +1,2 @@
+\set amount random(1, 1000)
+SELECT transfer(gen_random_uuid(), :a, :b, :amount);
