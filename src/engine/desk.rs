@@ -20,7 +20,7 @@ use super::lookup::{Found, HoldView};
 use super::messages::{JournalBatch, ShardMessage};
 use super::placement::Placement;
 use super::record;
-use super::status::Status;
+use super::status::{Status, with_causes};
 
 /// Where requests come in.
 #[derive(Debug)]
@@ -424,8 +424,8 @@ pub fn first_outcome(answers: &[Answer]) -> Outcome {
     answers.first().copied().map_or_else(stopping, outcome_of)
 }
 
-pub(super) fn storage(error: impl std::fmt::Display) -> Failure {
-    Failure::Storage(error.to_string())
+pub(super) fn storage(error: impl Into<Box<dyn std::error::Error>>) -> Failure {
+    Failure::Storage(with_causes(&*error.into()))
 }
 
 fn stopping() -> Outcome {

@@ -174,7 +174,7 @@ pub fn spawn_indexer(
         for () in merge_due {
             for runs in [&indexes.ids, &indexes.entries] {
                 while runs.merge_if_due().unwrap_or_else(|error| {
-                    warn!(%error, "a merge of the index has failed; it is tried again later");
+                    warn!(error = with_causes(&error), "a merge of the index has failed; it is tried again later");
                     false
                 }) {}
             }
@@ -245,7 +245,10 @@ impl JournalThread {
                     Ok(0) => {}
                     Ok(segments) => info!(segments, before_lsn, "segments archived"),
                     Err(error) => {
-                        warn!(%error, "segments could not be archived; it is tried again after the next snapshot")
+                        warn!(
+                            error = with_causes(&error),
+                            "segments could not be archived; it is tried again after the next snapshot"
+                        )
                     }
                 }
             }

@@ -36,6 +36,8 @@ pub enum SnapshotError {
     Stopping,
     #[error("the shards did not copy their wallets within {0} seconds")]
     TimedOut(u64),
+    #[error("the indexes did not reach the position of the snapshot within {0} seconds")]
+    IndexesBehind(u64),
 }
 
 /// The ledger at a mark, in figures.

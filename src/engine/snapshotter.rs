@@ -20,7 +20,7 @@ use super::host::Wires;
 use super::indexer::Indexes;
 use super::messages::{JournalMessage, Marked, ShardMessage};
 use super::snapshot::{self, Collector, SnapshotError, Totals};
-use super::status::Status;
+use super::status::{Status, with_causes};
 
 /// Longest silence of the shards while they copy.
 const COPY_SECONDS_MAX: u64 = 60;
@@ -160,7 +160,9 @@ fn tell(reply: Option<TakeReply>, taken: Result<SnapshotSummary, SnapshotError>)
     let lsn = taken.as_ref().ok().map(|summary| summary.lsn);
     match (reply, taken) {
         (Some(reply), taken) => drop(reply.send(taken)),
-        (None, Err(error)) => warn!(%error, "no snapshot was taken; it is tried again after the next period"),
+        (None, Err(error)) => {
+            warn!(error = with_causes(&error), "no snapshot was taken; it is tried again after the next period")
+        }
         (None, Ok(_)) => {}
     }
     lsn
@@ -201,7 +203,7 @@ impl Camera {
         let (totals, written) = collector.finish()?;
         let bytes = written.map_or(0, |written| written.bytes);
         if let Err(error) = self.tidy() {
-            warn!(%error, "old snapshots were not put away; it is tried again after the next one");
+            warn!(error = with_causes(&error), "old snapshots were not put away; it is tried again after the next one");
         }
         let summary = summary(marked, &totals, bytes, began);
         info!(lsn = summary.lsn, bytes, wallets = summary.wallets, micros = summary.duration_micros, "snapshot taken");
@@ -273,7 +275,7 @@ impl Camera {
                 return Err(SnapshotError::ReadOnly);
             }
             if began.elapsed() > Duration::from_secs(INDEX_SECONDS_MAX) {
-                return Err(SnapshotError::TimedOut(INDEX_SECONDS_MAX));
+                return Err(SnapshotError::IndexesBehind(INDEX_SECONDS_MAX));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -205,6 +205,9 @@ fn verify_looks_into_the_database(path: &str, server: &Server) {
     let said = verify();
     assert!(said.code == 2 && said.err.contains("cannot connect to postgres://127.0.0.1"), "{said:?}");
     assert!(!format!("{said:?}").contains(PASSWORD), "{said:?}");
+    let said = florin(&["snapshot", "--data-dir", path, "--snapshots", &server.url()]);
+    let words = "florin: no snapshot was taken: cannot connect to postgres://127.0.0.1";
+    assert!(said.code == 2 && said.err.contains(words), "{said:?}");
     server.up();
     assert_eq!(verify().code, 0);
 }
