@@ -19,6 +19,7 @@ mod http_read_only;
 mod http_server;
 mod http_tls;
 mod http_wrong_input;
+mod operations;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;
