@@ -31,7 +31,8 @@ impl Siege {
                 let calls = self.calls()?;
                 calls.fail(server.pid(), Call::Write)?;
                 problems.extend(broken_disk::check(&url, &self.key, true)?);
-                server.kill()
+                server.kill()?;
+                faults::start_on_errors(&self.ground, &calls.env_failing(Call::Write), problems)
             }
             End::ReadErrors => {
                 let calls = self.calls()?;
@@ -40,7 +41,7 @@ impl Siege {
                 calls.mend(server.pid(), Call::Read)?;
                 problems.extend(broken_disk::check_reads_work(&url, &self.key)?);
                 server.kill()?;
-                faults::unreadable(&self.ground, &calls.env_failing(Call::Read), problems)
+                faults::start_on_errors(&self.ground, &calls.env_failing(Call::Read), problems)
             }
             End::ClockBack | End::ClockAhead => {
                 let clock = self.clock.as_ref().ok_or_else(|| Failure::Usage("this end takes a clock".to_owned()))?;
@@ -95,6 +96,7 @@ impl Siege {
         let last_lsn = broken_disk::last_lsn(&url)?;
         server.kill()?;
         let is_torn = torn::tear_group_after(&self.ground.data_dir.join("log"), last_lsn)?;
+        faults::start_on_errors(&self.ground, &calls.env_failing(Call::Sync), problems)?;
         Ok(if is_torn { Damage::TornTail { last_lsn: Some(last_lsn) } } else { Damage::None })
     }
 

@@ -108,8 +108,8 @@ pub fn second_server(ground: &Ground, problems: &mut Vec<String>) -> Result<(), 
     must_refuse(ground, &ground.data_dir, &[], 2, "in use by another process", problems)
 }
 
-/// A server that cannot read must not start, and not take what it cannot read for a torn write.
-pub fn unreadable(ground: &Ground, env: &[String], problems: &mut Vec<String>) -> Result<(), Failure> {
+/// A server whose disk still gives errors must not start, and not take what it cannot read for a torn write.
+pub fn start_on_errors(ground: &Ground, env: &[String], problems: &mut Vec<String>) -> Result<(), Failure> {
     must_refuse(ground, &ground.data_dir, env, 2, "Input/output error", problems)
 }
 
