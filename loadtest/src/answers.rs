@@ -35,6 +35,25 @@ pub enum Outcome {
     Refused { code: String },
 }
 
+impl Outcome {
+    /// The item was not decided at all, or nobody knows how: it may be sent again, and is no refusal of the ledger.
+    pub fn is_undecided(&self) -> bool {
+        const NAMES: [&str; 7] = [
+            "REQUEST_IN_PROGRESS",
+            "STORAGE_FAILED",
+            "OVERLOADED",
+            "READ_ONLY",
+            "RECOVERING",
+            "STOPPING",
+            "ANSWER_TIMEOUT",
+        ];
+        // The same in the binary form.
+        const NUMBERS: [&str; 7] = ["#1012", "#1018", "#1019", "#1020", "#1021", "#1022", "#1023"];
+        let Outcome::Refused { code } = self else { return false };
+        NAMES.contains(&code.as_str()) || NUMBERS.contains(&code.as_str())
+    }
+}
+
 pub fn meaning(answer: &Answer<'_>) -> Meaning {
     if matches!(answer.status, 200 | 201) {
         return Meaning::Accepted;
@@ -184,6 +203,14 @@ mod tests {
         let reused = check(422, "{\"code\":\"IDEMPOTENCY_KEY_REUSED\"}");
         assert!(matches!(reused, Meaning::Unexpected(_)));
         assert!(matches!(check(500, "oops"), Meaning::Unexpected(_)));
+    }
+
+    #[test]
+    fn what_was_not_decided_is_no_refusal() {
+        let check = |code: &str| Outcome::Refused { code: code.to_owned() }.is_undecided();
+        assert!(check("READ_ONLY") && check("#1019"));
+        assert!(!check("INSUFFICIENT_FUNDS") && !check("#4"));
+        assert!(!Outcome::Accepted { lsn: 1, replayed: false }.is_undecided());
     }
 
     #[test]

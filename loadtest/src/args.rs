@@ -234,8 +234,7 @@ pub struct AuditArgs {
     /// Connections to the server
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,
-    /// Requests under way on each connection. A page of entries takes up to 200 KB, and a server ends a connection on which
-    /// more than 1 MiB of answers waits to be taken
+    /// Requests under way on each connection, and half as many each time the server ends it
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub pipeline: u16,
 }

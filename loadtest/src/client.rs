@@ -61,6 +61,9 @@ pub enum OnLoss {
     Stop,
     /// Wait this long for `/readyz`, then repeat with the same keys.
     Reconnect(Duration),
+    /// Connect again at once and ask for half as much at a time; give up when even one request brings no answer. For
+    /// readers, whose large answers may be more than the server keeps unsent.
+    AskForLess,
 }
 
 /// Why a run ends before its jobs are done, told to all connections at once.
@@ -117,11 +120,11 @@ impl Halt {
 pub async fn drive<J: Job>(
     endpoint: &Endpoint,
     job: &mut J,
-    depth: usize,
+    mut depth: usize,
     on_loss: OnLoss,
     halt: &Halt,
 ) -> Option<String> {
-    let mut state = State { pending: VecDeque::with_capacity(depth), again: VecDeque::new() };
+    let mut state = State { pending: VecDeque::with_capacity(depth), again: VecDeque::new(), answers: 0 };
     let mut first = true;
     loop {
         let stream = match connect(endpoint, on_loss, first).await {
@@ -129,9 +132,18 @@ pub async fn drive<J: Job>(
             Err(why) => return Some(give_up(job, state, halt, why)),
         };
         first = false;
+        let answers_before = state.answers;
         match exchange(stream, job, depth, &mut state, halt).await {
             Ok(()) => return None,
             Err(Lost::Gone(_)) if matches!(on_loss, OnLoss::Reconnect(_)) => {}
+            Err(Lost::Gone(_))
+                if matches!(on_loss, OnLoss::AskForLess) && (depth > 1 || state.answers > answers_before) =>
+            {
+                depth = (depth / 2).max(1);
+                let now = Instant::now();
+                // Not all at once, as those would be that are only pending.
+                state.again.extend(state.pending.drain(..).map(|ticket| (now, ticket)));
+            }
             Err(Lost::Gone(why) | Lost::Silent(why)) => {
                 return Some(give_up(job, state, halt, why));
             }
@@ -143,6 +155,7 @@ struct State<T> {
     /// Sent and not answered, oldest first.
     pending: VecDeque<T>,
     again: VecDeque<(Instant, T)>,
+    answers: u64,
 }
 
 fn give_up<J: Job>(job: &mut J, state: State<J::Ticket>, halt: &Halt, why: String) -> String {
@@ -255,6 +268,7 @@ fn take_answers<J: Job>(
         let Some(ticket) = state.pending.pop_front() else {
             return Err(format!("the server sent an answer ({}) that nothing asked for", answer.status));
         };
+        state.answers += 1;
         let close = answer.close;
         if let After::Again(ticket) = job.answered(ticket, &answer) {
             state.again.push_back((Instant::now() + BUSY_PAUSE, ticket));

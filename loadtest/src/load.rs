@@ -366,6 +366,7 @@ fn take_item(plan: &Plan, order: &Order, outcome: &Outcome, stats: &mut Stats, l
                 list.accepted(b'a', &order.id, *lsn, &names, order.amount_minor, currency);
             }
         }
+        Outcome::Refused { code } if outcome.is_undecided() => stats.busy(code),
         Outcome::Refused { code } => {
             stats.refused(code);
             list.refused(&order.id, code);

@@ -79,7 +79,7 @@ pub fn audit(args: &AuditArgs) -> Result<u8, AuditError> {
     let crew = Crew {
         endpoint: args.server.endpoint()?,
         depth: usize::from(args.pipeline),
-        on_loss: OnLoss::Stop,
+        on_loss: OnLoss::AskForLess,
         halt: Arc::new(Halt::default()),
         until: None,
     };

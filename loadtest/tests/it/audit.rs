@@ -39,6 +39,17 @@ fn a_sound_server_passes() {
 }
 
 #[test]
+fn a_server_that_ends_connections_is_asked_for_less_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, result, told) = check(folder.path(), |server| server.book().fault = Fault::EndsAfter(3));
+    assert_eq!(code, 0, "{told}");
+    assert_eq!((&result["found"], &result["wallets_checked"]), (&result["acknowledged"], &Value::from(20)));
+    let server = Standin::start(Fault::EndsAfter(0));
+    let (code, told) = loadtest(&server, "audit --acknowledged acked", folder.path());
+    assert!(code == 2 && told.contains("closed"), "{told}");
+}
+
+#[test]
 fn what_is_missing_or_different_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (code, result, told) = check(folder.path(), |server| server.book().fault = Fault::Forgets);

@@ -52,6 +52,20 @@ fn an_atomic_batch_is_refused_as_one() {
 }
 
 #[test]
+fn items_that_the_server_was_too_busy_for_are_not_refusals() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Standin::start(Fault::None);
+    let list = "--wallets 40 --mode bulk --batch 20 --transfers 200 --connections 1 --acknowledged acked";
+    let (code, _, told) = check(&server, list, folder.path());
+    assert_eq!(code, 0, "{told}");
+    server.book().fault = Fault::Overloaded;
+    let (code, report, told) = check(&server, &format!("{list} --skip-setup"), folder.path());
+    assert_eq!((code, &report["refused"]), (0, &Value::from(0)), "{told}");
+    assert!(report["busy"].as_u64().unwrap() > 50, "{told}");
+    assert!(!std::fs::read_to_string(folder.path().join("acked")).unwrap().contains("OVERLOADED"));
+}
+
+#[test]
 fn a_mix_with_repeats_holds_and_reads() {
     let folder = tempfile::tempdir().unwrap();
     let server = Standin::start(Fault::None);

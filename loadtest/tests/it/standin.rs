@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     DropsAt(u64),
     /// The same, and refuses connections from then on.
     DiesAt(u64),
+    /// Ends each connection after so many answers, whatever else was asked on it.
+    EndsAfter(u32),
     /// Is too busy for every other movement.
     Overloaded,
     /// Answers nothing for a while after so many movements.
@@ -104,12 +106,21 @@ enum Then {
 fn serve(stream: TcpStream, book: &Mutex<Book>, connections: &Mutex<Vec<TcpStream>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = BufWriter::new(stream);
+    let mut answered = 0;
     while let Some((method, path, key, kind, body)) = read_request(&mut reader) {
         let then = {
             let mut book = book.lock().unwrap();
             if book.dead {
                 return;
             }
+            if let Fault::EndsAfter(count) = book.fault
+                && answered == count
+            {
+                drop(writer.flush());
+                drop(reader.get_ref().shutdown(Shutdown::Both));
+                return;
+            }
+            answered += 1;
             let before = book.movements;
             let then = book.handle(&method, &path, key.as_deref(), &kind, &body);
             let crossed = |at: u64| before < at && book.movements >= at;
