@@ -131,7 +131,9 @@ impl Journal {
 
     /// The shards copy their wallets at the present end, without a new mark: entries and ids stay where they are.
     pub fn cut(&self, cut: Sender<Chunk>, out: &mut VecDeque<JournalOutput>) -> Marked {
-        out.push_back(JournalOutput::Mark { lsn: self.marked_lsn, cut: Some(cut) });
+        // Every shard is past 0. Where the last mark was it cannot say: after a start the shards' entries may have been
+        // marked less far than the ids, and would be marked here, with entries beyond it.
+        out.push_back(JournalOutput::Mark { lsn: 0, cut: Some(cut) });
         self.position()
     }
 
