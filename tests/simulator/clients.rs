@@ -182,6 +182,7 @@ impl Clients {
             if self.next_id <= 2 * WALLETS { [0, 99][rng.random_range(0..2)] } else { rng.random_range(0..100) };
         match drawn {
             0..8 => Ask::Open(opening(rng.random_range(0..WALLETS))),
+            8..30 if world.is_bulky => Ask::Each((0..150).map(|n| bulky_deposit(world, id + n)).collect()),
             8..48 => Ask::Transfer(random_transfer(world, id)),
             48..56 => Ask::Each((0..6).map(|n| random_transfer(world, id + n)).collect()),
             56..66 => Ask::All((0..4).map(|n| random_transfer(world, id + n)).collect()),
@@ -345,6 +346,14 @@ fn deposit(world: &mut World, id: u128) -> Transfer {
     let minor = world.rng.random_range(1..2_000);
     let to = WalletId(world.rng.random_range(1..WALLETS));
     transfer(id, TransferKind::Deposit, &[(WalletId(0), -minor), (to, minor)])
+}
+
+/// With the longest reference there is: what fills a segment.
+fn bulky_deposit(world: &mut World, id: u128) -> Transfer {
+    let to = WalletId(world.rng.random_range(1..WALLETS));
+    let legs: Legs = [Leg { wallet: WalletId(0), amount: -1 }, Leg { wallet: to, amount: 1 }].into_iter().collect();
+    let reference = "\u{1f4b0}".repeat(140);
+    Transfer::new(TransferId(id), TransferKind::Deposit, currency(), legs, Some(reference.into())).expect("it adds up")
 }
 
 fn random_transfer(world: &mut World, id: u128) -> Transfer {

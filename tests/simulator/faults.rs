@@ -1,15 +1,10 @@
-//! What goes wrong: the power, the disk, single bits.
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+//! What goes wrong while the engine runs or starts: the power, the disk, a lost index. What rots at rest is in `rot.rs`.
 
 use florin::engine::StartError;
-use florin::engine::recovery::recover;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use wal::disk::{Disk, Fault, SimDisk, SimFaults};
 
-use super::oracle::Oracle;
 use super::world::World;
 
 /// Arms something for a recovery: the power goes during it, or reads fail.
@@ -39,7 +34,7 @@ pub fn arm(world: &mut World) {
             world.disk.fail_next(fault);
         }
         78..86 => (faults.write_error, faults.sync_error, faults.short_write) = (0.01, 0.01, 0.005),
-        86..90 => world.disk.set_capacity_bytes(Some(world.rng.random_range(2 << 20..5 << 20))),
+        86..90 => world.disk.set_capacity_bytes(Some(world.rng.random_range(128 << 10..4 << 20))),
         _ => {}
     }
     // With any of these, or alone, reads fail: of the log, the indexes, snapshots, of names and lengths.
@@ -79,50 +74,4 @@ pub fn comes_from_the_disk(error: &StartError) -> bool {
         cause = found.source();
     }
     false
-}
-
-/// Rot at rest: one bit of some file, on a copy of the disk. Recovery must refuse it, or come to the same ledger; only
-/// the last group of the log may be taken for a torn one.
-pub fn flip_somewhere(world: &mut World) {
-    if !world.rng.random_bool(0.5) {
-        return;
-    }
-    let copy = world.disk.fork(world.rng.random());
-    let dirs = ["log", "archive", "snapshots", "index/ids", "index/entries"].map(|dir| Path::new("/florin").join(dir));
-    let mut files: Vec<PathBuf> = Vec::new();
-    for dir in &dirs {
-        files.extend(copy.list(dir).unwrap_or_default().into_iter().map(|name| dir.join(name)));
-    }
-    if files.is_empty() {
-        return;
-    }
-    let path = &files[world.rng.random_range(0..files.len())];
-    let Ok(file) = copy.open_read(path) else { return };
-    let used = used_bytes(&*file);
-    if used == 0 {
-        return;
-    }
-    let bit = world.rng.random_range(0..used * 8);
-    copy.flip_bit(path, bit).expect("the file is there");
-    world.figures.flips += 1;
-    let sound: Arc<dyn Disk> = Arc::new(world.disk.fork(world.rng.random()));
-    let sound = recover(&sound, &world.config, &mut |_| {}).expect("nothing is wrong with this one");
-    let what = format!("bit {bit} of {}", path.display());
-    world.say(|| format!("flipping {what} in a copy"));
-    let flipped: Arc<dyn Disk> = Arc::new(copy);
-    match recover(&flipped, &world.config, &mut |_| {}) {
-        Err(StartError::Log(_) | StartError::RecordsMissing { .. }) => world.figures.flips_refused += 1,
-        Err(error) => panic!("{what} is no reason for: {error}"),
-        Ok(flipped) => Oracle::check_copy(&sound, &flipped, &what),
-    }
-}
-
-/// Up to the last byte that is not zero: most of a segment is zeros, where a flip is rarely interesting.
-fn used_bytes(file: &dyn wal::disk::DiskFile) -> u64 {
-    let bytes = file.bytes().unwrap_or(0);
-    let mut buffer = vec![0; bytes as usize];
-    if file.read_exact_at(&mut buffer, 0).is_err() {
-        return 0;
-    }
-    buffer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }

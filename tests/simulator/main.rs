@@ -5,10 +5,12 @@
 //! `cargo test --release --test simulator -- --seeds 1000`, or `--seed N --trace` to see one again, step by step.
 
 mod clients;
+mod copy;
 mod faults;
 mod life;
 mod oracle;
 mod reads;
+mod rot;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -13,6 +13,7 @@ use super::clients::Clients;
 use super::faults;
 use super::life::Life;
 use super::oracle::Oracle;
+use super::rot;
 
 /// Lives of the engine in one world. Each but the last ends badly.
 const LIVES: u64 = 12;
@@ -22,6 +23,7 @@ pub struct World {
     pub rng: StdRng,
     pub disk: SimDisk,
     pub config: EngineConfig,
+    pub is_bulky: bool,
     pub clock_micros: u64,
     pub clients: Clients,
     pub oracle: Oracle,
@@ -39,6 +41,10 @@ pub struct Figures {
     pub read_errors: u64,
     pub flips: u64,
     pub flips_refused: u64,
+    pub misplaced: u64,
+    pub misplaced_refused: u64,
+    pub ends_torn: u64,
+    pub ends_lost: u64,
     pub steps: u64,
     pub requests: u64,
     pub accepted: u64,
@@ -49,6 +55,7 @@ pub struct Figures {
     pub finds: u64,
     pub snapshots: u64,
     pub disk_operations: u64,
+    pub segments: u64,
 }
 
 impl World {
@@ -62,12 +69,15 @@ impl World {
         config.log_identity = Some(wal::Identity { log_id: rng.random::<u128>().to_le_bytes(), created_micros: 1 });
         config.recent_rows_max = rng.random_range(10..200);
         config.snapshots_kept = rng.random_range(1..=2);
-        config.in_flight_max = rng.random_range(20..200);
+        // In a few worlds so much is written that segments are sealed, archived and read again.
+        let is_bulky = rng.random_bool(0.05);
+        config.in_flight_max = rng.random_range(20..200) + if is_bulky { 600 } else { 0 };
         World {
             oracle: Oracle::new(disk.clone()),
             rng,
             disk,
             config,
+            is_bulky,
             clock_micros: 1_000_000,
             clients: Clients::default(),
             figures: Figures::default(),
@@ -113,10 +123,11 @@ impl World {
             self.figures.lives += 1;
             self.disk.disarm();
             faults::lose_an_index(&mut self);
-            faults::flip_somewhere(&mut self);
+            rot::rot_somewhere(&mut self);
         }
         self.figures.disk_operations = self.disk.operations();
         self.figures.read_errors = self.disk.read_errors();
+        self.figures.segments = rot::segments_of(&self.disk).len() as u64;
         self.figures
     }
 
@@ -165,6 +176,10 @@ impl Figures {
         self.read_errors += other.read_errors;
         self.flips += other.flips;
         self.flips_refused += other.flips_refused;
+        self.misplaced += other.misplaced;
+        self.misplaced_refused += other.misplaced_refused;
+        self.ends_torn += other.ends_torn;
+        self.ends_lost += other.ends_lost;
         self.steps += other.steps;
         self.requests += other.requests;
         self.accepted += other.accepted;
@@ -175,6 +190,7 @@ impl Figures {
         self.finds += other.finds;
         self.snapshots += other.snapshots;
         self.disk_operations += other.disk_operations;
+        self.segments += other.segments;
     }
 }
 
@@ -182,16 +198,23 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} lives, {} crashes, {} starts that failed, {} turned read-only, {} reads that failed, {} bit flips ({} refused, the rest harmless), {} steps\n\
-             {} requests: {} accepted, {} refused, {} repeats; {} reads, {} histories, {} lookups; {} snapshots; {} disk operations",
+            "{} lives, {} crashes, {} starts that failed, {} turned read-only, {} reads that failed, {} steps\n\
+             {} bit flips: {} refused, the rest harmless; {} misplaced or lost sectors: {} refused, {} took hit groups \
+             off the end as torn, {} as if never written\n\
+             {} requests: {} accepted, {} refused, {} repeats; {} reads, {} histories, {} lookups; {} snapshots; \
+             {} segments; {} disk operations",
             self.lives,
             self.crashes,
             self.starts_failed,
             self.read_only,
             self.read_errors,
+            self.steps,
             self.flips,
             self.flips_refused,
-            self.steps,
+            self.misplaced,
+            self.misplaced_refused,
+            self.ends_torn,
+            self.ends_lost,
             self.requests,
             self.accepted,
             self.refused,
@@ -200,6 +223,7 @@ impl fmt::Display for Figures {
             self.histories,
             self.finds,
             self.snapshots,
+            self.segments,
             self.disk_operations
         )
     }

@@ -9,7 +9,7 @@ mod real;
 mod sim;
 
 pub use real::RealDisk;
-pub use sim::{Fault, SimDisk, SimFaults};
+pub use sim::{Fault, SimDisk, SimFaults, SimSectors};
 
 /// Folders and names. What changes here is durable only after `sync_dir` of the folder.
 pub trait Disk: Send + Sync + Debug {

@@ -32,6 +32,14 @@ pub struct SimFaults {
     pub misdirected_write: f64,
 }
 
+/// Some sectors of 512 bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimSectors<'a> {
+    pub path: &'a Path,
+    pub first: u64,
+    pub count: u64,
+}
+
 /// A handle; clones see the same disk. `fork` makes another disk.
 #[derive(Debug, Clone)]
 pub struct SimDisk {
@@ -128,6 +136,21 @@ impl SimDisk {
     pub fn flip_bit(&self, path: &Path, bit_index: u64) -> io::Result<()> {
         self.state().inode_named(path)?.flip_bit(bit_index);
         Ok(())
+    }
+
+    /// A write that went elsewhere, found at rest: some sectors hold what those of `from` hold. True: they differ now.
+    pub fn misdirect(&self, from: SimSectors<'_>, to: SimSectors<'_>) -> io::Result<bool> {
+        let mut state = self.state();
+        let sectors = state.inode_named(from.path)?.sectors(from.first, to.count);
+        state.replace_sectors(to, &sectors)
+    }
+
+    /// A write that never came to the medium, found at rest: some sectors hold what they held before they were last
+    /// written. True: they differ now.
+    pub fn lose_write(&self, lost: SimSectors<'_>) -> io::Result<bool> {
+        let mut state = self.state();
+        let sectors = state.inode_named(lost.path)?.earlier_sectors(lost.first, lost.count);
+        state.replace_sectors(lost, &sectors)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,6 +14,8 @@ type Sectors = BTreeMap<u64, Box<[u8; SECTOR_BYTES]>>;
 pub(super) struct Inode {
     cached: Sectors,
     durable: Sectors,
+    /// What each sector of the medium held before it was last written; none for zeros.
+    earlier: BTreeMap<u64, Option<Box<[u8; SECTOR_BYTES]>>>,
     /// Sectors the next sync makes durable. After a failed sync a sector may differ from the durable one without being
     /// in here: the page cache of Linux then shows bytes that no later sync will write.
     dirty: BTreeSet<u64>,
@@ -83,7 +85,7 @@ impl Inode {
 
     pub(super) fn sync(&mut self) {
         for index in std::mem::take(&mut self.dirty) {
-            copy_sector(&self.cached, &mut self.durable, index);
+            self.reach_medium(index);
         }
         self.durable_bytes = self.cached_bytes;
         self.bytes_dirty = false;
@@ -93,7 +95,7 @@ impl Inode {
     pub(super) fn sync_failed(&mut self, rng: &mut impl Rng) {
         for index in std::mem::take(&mut self.dirty) {
             if rng.random_bool(0.5) {
-                copy_sector(&self.cached, &mut self.durable, index);
+                self.reach_medium(index);
             }
         }
         self.bytes_dirty = false;
@@ -103,7 +105,7 @@ impl Inode {
     pub(super) fn crash(&mut self, rng: &mut impl Rng) {
         for index in std::mem::take(&mut self.dirty) {
             if rng.random_bool(0.5) {
-                copy_sector(&self.cached, &mut self.durable, index);
+                self.reach_medium(index);
             }
         }
         if self.bytes_dirty {
@@ -129,6 +131,36 @@ impl Inode {
         for sectors in [&mut self.cached, &mut self.durable] {
             sectors.entry(index).or_insert_with(|| Box::new(ZEROS))[within] ^= 1 << (bit_index % 8);
         }
+    }
+
+    /// The whole sectors from `first` on, as they are read now; those behind the end of the file are zeros.
+    pub(super) fn sectors(&self, first: u64, count: u64) -> Vec<[u8; SECTOR_BYTES]> {
+        (first..first + count).map(|index| self.cached.get(&index).map_or(ZEROS, |sector| **sector)).collect()
+    }
+
+    /// Other bytes stand on the medium than were written, without any call having failed.
+    pub(super) fn replace_sectors(&mut self, first: u64, sectors: &[[u8; SECTOR_BYTES]]) {
+        for (index, sector) in (first..).zip(sectors) {
+            for on in [&mut self.cached, &mut self.durable] {
+                on.insert(index, Box::new(*sector));
+            }
+            self.dirty.remove(&index);
+        }
+    }
+
+    /// What stood there before the last write of each sector.
+    pub(super) fn earlier_sectors(&self, first: u64, count: u64) -> Vec<[u8; SECTOR_BYTES]> {
+        let now = self.sectors(first, count);
+        let earlier = |(index, now)| match self.earlier.get(&index) {
+            Some(earlier) => earlier.as_ref().map_or(ZEROS, |sector| **sector),
+            None => now,
+        };
+        (first..).zip(now).map(earlier).collect()
+    }
+
+    fn reach_medium(&mut self, index: u64) {
+        self.earlier.insert(index, self.durable.get(&index).cloned());
+        copy_sector(&self.cached, &mut self.durable, index);
     }
 
     fn put(&mut self, index: u64, sector: [u8; SECTOR_BYTES]) {

@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::inode::{Inode, SECTOR_BYTES};
-use super::{Fault, SimFaults};
+use super::{Fault, SimFaults, SimSectors};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -222,6 +222,14 @@ impl State {
     pub(super) fn inode_named(&mut self, path: &Path) -> io::Result<&mut Inode> {
         let inode = self.find(path)?;
         self.inode(inode)
+    }
+
+    /// False: that is what stood there.
+    pub(super) fn replace_sectors(&mut self, at: SimSectors<'_>, sectors: &[[u8; SECTOR_BYTES]]) -> io::Result<bool> {
+        let inode = self.inode_named(at.path)?;
+        let differs = inode.sectors(at.first, at.count) != sectors;
+        inode.replace_sectors(at.first, sectors);
+        Ok(differs)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &PathBuf> {
