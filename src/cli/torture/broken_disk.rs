@@ -55,6 +55,7 @@ pub fn check(url: &str, key: &SecretString, history_is_readable: bool) -> Result
     expect("the metrics say so", "GET", "/metrics", "", 200, "florin_read_only 1")?;
     expect("nothing more is acknowledged", "POST", "/v1/wallets", &opening(NEWCOMER), 503, "READ_ONLY")?;
     expect("balances are read", "GET", &format!("/v1/wallets/{WITNESS}/balance"), "", 200, "posted")?;
+    expect("the totals are made", "GET", "/v1/ledger/summary", "", 200, "state_hash")?;
     if history_is_readable {
         expect("history is read", "GET", &format!("/v1/wallets/{WITNESS}/entries"), "", 200, "has_more")?;
     }

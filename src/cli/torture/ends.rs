@@ -76,7 +76,7 @@ impl Siege {
             End::DiskFull => {
                 let ballast = self.disk()?.mount_point.join(BALLAST);
                 self.fill_disk(&url, &ballast)?;
-                problems.extend(broken_disk::check(&url, &self.key, false)?);
+                problems.extend(broken_disk::check(&url, &self.key, true)?);
                 server.kill()?;
                 fs::remove_file(&ballast).map_err(Failure::file("remove", &ballast))
             }
