@@ -243,7 +243,8 @@ async fn exchange<J: Job>(
                 Err(source) => return Err(Lost::Gone(format!("the connection broke: {source}"))),
             },
             () = job.wake(), if may_send && !halted => {}
-            () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
+            // Made only where there is something to wait for: a timer for each answer would cost more than reading it.
+            () = async { sleep_until(retry_at.unwrap_or_else(Instant::now)).await }, if retry_at.is_some() => {}
             () = &mut stop, if !halted => {
                 halted = true;
                 drain.as_mut().reset(Instant::now() + DRAIN);
