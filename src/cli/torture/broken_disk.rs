@@ -58,6 +58,7 @@ pub fn check(url: &str, key: &SecretString, history_is_readable: bool) -> Result
     expect("the totals are made", "GET", "/v1/ledger/summary", "", 200, "state_hash")?;
     if history_is_readable {
         expect("history is read", "GET", &format!("/v1/wallets/{WITNESS}/entries"), "", 200, "has_more")?;
+        expect("totals are read", "GET", "/v1/ledger/summary", "", 200, "currencies")?;
     }
     expect("what was refused is not there", "GET", &format!("/v1/wallets/{NEWCOMER}"), "", 404, "")?;
     Ok(problems)

@@ -43,11 +43,13 @@ struct Group {
 pub fn leave_half_a_group(log: &Path, tear: Tear) -> Result<bool, Failure> {
     let Some(segment) = last_segment(log)? else { return Ok(false) };
     let Some(last) = segment.groups.last() else { return Ok(false) };
-    let like = segment.groups[rand::random_range(0..segment.groups.len())];
     let at = last.at + last.bytes;
-    if at + like.bytes > segment.bytes.len() {
-        return Ok(false); // It would have gone to the next segment.
+    // A larger one would have gone to the next segment.
+    let fitting: Vec<&Group> = segment.groups.iter().filter(|like| at + like.bytes <= segment.bytes.len()).collect();
+    if fitting.is_empty() {
+        return Ok(false);
     }
+    let like = fitting[rand::random_range(0..fitting.len())];
     let mut torn = segment.bytes[like.at..like.at + like.bytes].to_vec();
     torn[FIRST_LSN_AT..FIRST_LSN_AT + 8].copy_from_slice(&(last.first_lsn + last.records).to_le_bytes());
     match tear {
