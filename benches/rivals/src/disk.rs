@@ -27,6 +27,9 @@ pub struct DiskArgs {
     /// The rate is of as many bytes as a transfer takes in a large group of Florin's log
     #[arg(long)]
     in_transfers: bool,
+    /// The rate counts each write as so many
+    #[arg(long, default_value_t = 1, conflicts_with = "in_transfers")]
+    counts_as: u32,
     #[arg(long, default_value = "3", value_parser = seconds)]
     seconds: Duration,
     /// The file is made here and removed afterwards
@@ -72,8 +75,11 @@ pub fn run(args: &DiskArgs) -> Result<ExitCode, Error> {
     })?;
     let bytes_per_second = found[RATE] * args.bytes as f64;
     found.insert("bytes_per_second".to_owned(), bytes_per_second);
-    if args.in_transfers {
-        found.insert(RATE.to_owned(), bytes_per_second / log_bytes::of_a_large_group());
-    }
+    let rate = if args.in_transfers {
+        bytes_per_second / log_bytes::of_a_large_group()
+    } else {
+        found[RATE] * f64::from(args.counts_as)
+    };
+    found.insert(RATE.to_owned(), rate);
     say(&found)
 }

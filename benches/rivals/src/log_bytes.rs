@@ -1,6 +1,5 @@
-//! Question: how many bytes of the log does a transfer take? The groups of a log are built again from their records,
-//! so that what counts is frames and bodies, in groups as large as the server made them. Not counted: the empty end of
-//! the last segment, and whatever a log might fill up to a whole block.
+//! Question: how many bytes of the log does a transfer take? Bodies, frames, and what fills a group up to whole blocks,
+//! in groups as large as the server made them. Not counted: the headers of segments, and the empty end of the last one.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +14,9 @@ use crate::BATCH;
 use crate::error::Error;
 use crate::figures::{figures, say};
 use crate::load::{Load, Pairs};
+
+const FRAME_HEADER_BYTES: usize = 64;
+const BLOCK_BYTES: usize = 512;
 
 #[derive(clap::Args, Debug)]
 pub struct LogBytesArgs {
@@ -40,7 +42,7 @@ pub fn run(args: &LogBytesArgs) -> Result<ExitCode, Error> {
             all_are_transfers &= matches!(&event, Event::Transferred(transfer) if transfer.legs().len() == 2);
         }
         if all_are_transfers {
-            (bytes, transfers, groups) = (bytes + builder.bytes(), transfers + builder.records() as u64, groups + 1);
+            (bytes, transfers, groups) = (bytes + on_disk(&builder), transfers + builder.records() as u64, groups + 1);
         }
     }
     if transfers == 0 {
@@ -50,6 +52,11 @@ pub fn run(args: &LogBytesArgs) -> Result<ExitCode, Error> {
     say(&figures([("bytes_each", each), ("transfers_per_group", transfers as f64 / groups as f64)]))
 }
 
+/// The layout is in docs/formats.md: a header before the records, and blocks that are whole.
+fn on_disk(group: &GroupBuilder) -> usize {
+    (FRAME_HEADER_BYTES + group.bytes()).next_multiple_of(BLOCK_BYTES)
+}
+
 /// Bytes for each transfer of a bulk request.
 pub fn of_a_large_group() -> f64 {
     let mut builder = GroupBuilder::new();
@@ -57,5 +64,5 @@ pub fn of_a_large_group() -> f64 {
         let pushed = builder.push_with(|buffer| record::encode_transfer(&transfer, buffer));
         pushed.expect("a group has room for a batch");
     }
-    builder.bytes() as f64 / BATCH as f64
+    on_disk(&builder) as f64 / BATCH as f64
 }

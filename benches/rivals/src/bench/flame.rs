@@ -29,11 +29,12 @@ pub fn watched(command: &Command, process: Option<u32>, data: &Path) -> Command 
     perf
 }
 
-/// Draws what `perf` has written.
-pub fn draw(data: &Path, title: &str, to: &Path) -> Result<(), Error> {
+/// Draws what `perf` has written, but for one thread, if that only makes things ready.
+pub fn draw(data: &Path, title: &str, without: Option<&str>, to: &Path) -> Result<(), Error> {
     let mut perf = Command::new("perf");
     perf.args(["script", "--no-inline", "-F", "comm,ip,sym", "-i"]).arg(data);
-    let stacks = fold::fold(&process::output(&mut perf)?);
+    let mut stacks = fold::fold(&process::output(&mut perf)?);
+    stacks.retain(|stack, _| without.is_none_or(|thread| stack[0] != thread));
     if stacks.is_empty() {
         return Err(Error::Failed("perf has no samples of it".to_owned()));
     }

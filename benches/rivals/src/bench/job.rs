@@ -157,7 +157,9 @@ fn watched(mut command: Command, process: Option<u32>, stage: &Stage<'_>) -> Res
     let data = stage.path("perf.data");
     let printed = process::output(&mut flame::watched(&command, process, &data))?;
     let drawn = stage.settings.dir.join("flames").join(stage.row).with_extension("svg");
-    flame::draw(&data, stage.row, &drawn)?;
+    // The engine's load is made on the main thread.
+    let is_engine = command.get_args().next().is_some_and(|argument| argument == "engine");
+    flame::draw(&data, stage.row, is_engine.then_some("rivals"), &drawn)?;
     Ok(printed)
 }
 

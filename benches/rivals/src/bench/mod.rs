@@ -184,7 +184,7 @@ fn measure(row: &Row, settings: &Settings) -> Result<RowReport, Error> {
             }
         }
     }
-    Ok(RowReport::new(row, sides))
+    Ok(RowReport::new(row, sides, &settings.dir))
 }
 
 /// `None` if this machine has not got what the side needs.

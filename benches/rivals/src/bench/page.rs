@@ -6,6 +6,7 @@ use super::plot;
 use super::report::{Report, RowReport, SideReport};
 use crate::figures::RATE;
 
+const FIRST: [&str; 4] = [RATE, "p50_micros", "p99_micros", "p999_micros"];
 const STYLE: &str = include_str!("page.css");
 
 pub fn page(report: &Report) -> String {
@@ -58,7 +59,8 @@ fn goal_line(row: &RowReport, goal: &Judged) -> String {
 
 fn section(row: &RowReport) -> String {
     let mut figures: Vec<&str> = row.sides.iter().flat_map(|side| side.figures.keys().map(String::as_str)).collect();
-    figures.sort_unstable();
+    // What matters first; the rest by name.
+    figures.sort_by_key(|figure| (FIRST.iter().position(|first| first == figure).unwrap_or(FIRST.len()), *figure));
     figures.dedup();
     let mut plotted: Vec<&str> = row.goals.iter().map(|goal| goal.figure).collect();
     if plotted.is_empty() {
@@ -68,6 +70,8 @@ fn section(row: &RowReport) -> String {
     let plots: String = plotted.iter().map(|figure| plot::strip(row, figure)).collect();
     let heads: String = figures.iter().map(|figure| format!("<th>{}</th>", figure.replace('_', " "))).collect();
     let lines: String = row.sides.iter().map(|side| side_line(side, &figures)).collect();
+    let link = |path: &String| format!("<li><a href=\"{path}\">Flame graph</a></li>");
+    let flame = row.flame_graph.as_ref().map_or(String::new(), link);
     let first = row.sides.first().map_or("", |side| side.name);
     let ratio = |(against, ratio): &(&str, f64)| {
         format!("<li>{} to {}: <b>{}</b></li>", escaped(first), escaped(against), number(*ratio))
@@ -76,7 +80,7 @@ fn section(row: &RowReport) -> String {
     let commands: String = row.sides.iter().map(command_line).collect();
     format!(
         "<section id=\"{name}\"><h2>{name}</h2><p>{}</p>{plots}<table><thead><tr><th></th>{heads}</tr></thead><tbody>{lines}\
-         </tbody></table><ul>{ratios}{commands}</ul></section>\n",
+         </tbody></table><ul>{ratios}{commands}{flame}</ul></section>\n",
         escaped(&row.what),
         name = row.name
     )

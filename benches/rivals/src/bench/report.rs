@@ -34,6 +34,8 @@ pub struct RowReport {
     /// The first side's rate to that of each other side.
     pub ratios: Vec<(&'static str, f64)>,
     pub sides: Vec<SideReport>,
+    /// Beside the page, if one was drawn.
+    pub flame_graph: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,7 +94,7 @@ impl Report {
 }
 
 impl RowReport {
-    pub fn new(row: &Row, sides: Vec<SideReport>) -> RowReport {
+    pub fn new(row: &Row, sides: Vec<SideReport>, dir: &Path) -> RowReport {
         let median = |side: &str, figure: &str| {
             let side = sides.iter().find(|found| found.name == side)?;
             side.figures.get(figure).map(|spread| spread.median)
@@ -109,7 +111,9 @@ impl RowReport {
         for (against, ratio) in &ratios {
             println!("     {} to {against}: {}", sides[0].name, number(*ratio));
         }
-        RowReport { name: row.name, what: row.what.clone(), goals, ratios, sides }
+        let drawn = format!("flames/{}.svg", row.name);
+        let flame_graph = dir.join(&drawn).exists().then_some(drawn);
+        RowReport { name: row.name, what: row.what.clone(), goals, ratios, sides, flame_graph }
     }
 }
 

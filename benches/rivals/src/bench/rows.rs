@@ -31,6 +31,7 @@ pub fn all(settings: &Settings) -> Vec<Row> {
 
 const FLORIN: &str = "florin";
 const BARE: &str = "bare";
+const DISK: &str = "the disk alone";
 const RATE: &str = "per_second";
 
 fn in_process(settings: &Settings) -> Vec<Row> {
@@ -49,10 +50,7 @@ fn in_process(settings: &Settings) -> Vec<Row> {
         Row {
             name: "engine",
             what: format!("in process, to fdatasync, ids claimed, {hundred} wallets, batches of 8,190"),
-            sides: vec![
-                engine(FLORIN, &["--wallets", &hundred]),
-                side("the disk alone", Job::program(&disk, Some(settings.time))),
-            ],
+            sides: vec![engine(FLORIN, &["--wallets", &hundred]), side(DISK, Job::program(&disk, Some(settings.time)))],
             goals: vec![goal(FLORIN, RATE, Least(3e6))],
         },
         Row {
@@ -92,24 +90,35 @@ fn in_process(settings: &Settings) -> Vec<Row> {
 }
 
 fn bulk(settings: &Settings) -> Vec<Row> {
-    let against_bare = |name, what: &str, wallets, flags: &[&str], wanted| Row {
-        name,
-        what: what.to_owned(),
-        sides: vec![
-            side(FLORIN, Job::load(Target::Florin, wallets, flags)),
-            side(BARE, Job::load(Target::Bare, wallets, flags)),
-        ],
-        goals: vec![goal(FLORIN, RATE, Least(wanted))],
+    let row = |name, what: &str, wallets, flags: &[&str], disk: &[&str], wanted| {
+        let mut alone = vec!["disk", "--file-mib", file_mib(settings)];
+        alone.extend(disk);
+        Row {
+            name,
+            what: what.to_owned(),
+            sides: vec![
+                side(FLORIN, Job::load(Target::Florin, wallets, flags)),
+                side(BARE, Job::load(Target::Bare, wallets, flags)),
+                side(DISK, Job::program(&alone, Some(settings.time))),
+            ],
+            goals: vec![goal(FLORIN, RATE, Least(wanted))],
+        }
     };
     let binary = ["--mode", "bulk", "--format", "binary"];
-    let one = |batch: &'static str| ["--mode", "bulk", "--format", "binary", "--connections", "1", "--batch", batch];
+    let groups = ["--bytes", "1048576", "--in-transfers"];
+    // With one request in flight every request is a group, and the disk is asked for whole blocks.
+    let one = |name, what, batch: &'static str, bytes: &'static str, wanted| {
+        let flags = ["--mode", "bulk", "--format", "binary", "--connections", "1", "--batch", batch];
+        row(name, what, settings.small, &flags, &["--bytes", bytes, "--counts-as", batch], wanted)
+    };
+    let large = format!("bulk over HTTP, binary, {} wallets", settings.middle);
     vec![
-        against_bare("bulk", "bulk over HTTP, binary, few wallets, random pairs", settings.small, &binary, 2e6),
-        against_bare("bulk-large", "bulk over HTTP, binary, 1 M wallets", settings.middle, &binary, 1.5e6),
-        against_bare("bulk-json", "bulk over HTTP, JSON", settings.small, &["--mode", "bulk"], 7e5),
-        against_bare("one-client-1", "one client, one request in flight, 1 transfer", settings.small, &one("1"), 6e3),
-        against_bare("one-client-10", "the same, 10 transfers", settings.small, &one("10"), 5e4),
-        against_bare("one-client-100", "the same, 100 transfers", settings.small, &one("100"), 3.5e5),
+        row("bulk", "bulk over HTTP, binary, few wallets, random pairs", settings.small, &binary, &groups, 2e6),
+        row("bulk-large", &large, settings.middle, &binary, &groups, 1.5e6),
+        row("bulk-json", "bulk over HTTP, JSON", settings.small, &["--mode", "bulk"], &groups, 7e5),
+        one("one-client-1", "one client, one request in flight, of 1 transfer", "1", "4096", 6e3),
+        one("one-client-10", "one client, one request in flight, of 10 transfers", "10", "4096", 5e4),
+        one("one-client-100", "one client, one request in flight, of 100 transfers", "100", "8192", 3.5e5),
     ]
 }
 
@@ -243,7 +252,10 @@ fn at_rest(settings: &Settings) -> Vec<Row> {
             name: "log-bytes",
             what: "bytes of the log for each transfer, bulk and single".to_owned(),
             sides: vec![
-                side(FLORIN, Job::LogBytes(Load::new(Target::Florin, settings.small, &["--mode", "bulk"]))),
+                side(
+                    FLORIN,
+                    Job::LogBytes(Load::new(Target::Florin, settings.small, &["--mode", "bulk", "--format", "binary"])),
+                ),
                 side("single", Job::LogBytes(Load::new(Target::Florin, settings.small + 1, &["--mode", "single"]))),
             ],
             goals: vec![goal(FLORIN, "bytes_each", Most(128.0))],
