@@ -18,6 +18,7 @@ const RUN_EXAMPLES: &str = "Examples:
   loadtest run                                          closed loop, 64 connections, 10 seconds
   loadtest run --mode pipelined --connections 16        16 requests under way on each connection
   loadtest run --mode bulk --format binary --batch 8190
+  loadtest run --http2 --streams 16                     16 requests under way on each connection, by HTTP/2
   loadtest run --rate 20000 --duration 30s              open loop: a stall counts against all that was due in it
   loadtest run --pairs merchant --mix transfers=90,holds=5,reads=4,repeats=1
   loadtest run --seed 7 --wallets 1000000 --transfers 1 prepare wallets, then with the same seed:
@@ -142,6 +143,12 @@ pub struct RunArgs {
     /// Requests under way on each connection in pipelined mode
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub pipeline: u16,
+    /// Speak HTTP/2: several requests under way on each connection (--streams), answered in any order
+    #[arg(long, conflicts_with_all = ["reconnect", "pipeline"])]
+    pub http2: bool,
+    /// Requests under way on each connection over HTTP/2
+    #[arg(long, default_value_t = 16, value_name = "N", requires = "http2", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub streams: u16,
     /// Transfers in each request in bulk mode
     #[arg(long, default_value_t = BATCH_MAX, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8190))]
     pub batch: u16,
@@ -209,6 +216,7 @@ impl RunArgs {
 
     pub fn depth(&self) -> usize {
         match self.mode {
+            _ if self.http2 => usize::from(self.streams),
             Mode::Pipelined => usize::from(self.pipeline),
             Mode::Single | Mode::Bulk => 1,
         }

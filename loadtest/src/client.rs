@@ -305,7 +305,7 @@ async fn connect(endpoint: &Endpoint, on_loss: OnLoss, first: bool) -> Result<Tc
     }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<TcpStream, String> {
+pub(crate) async fn open(endpoint: &Endpoint) -> Result<TcpStream, String> {
     let address = &endpoint.address;
     match timeout(CONNECT, TcpStream::connect(address.as_str())).await {
         Ok(Ok(stream)) => {

@@ -10,6 +10,7 @@ use tokio::task::LocalSet;
 
 use crate::client::{Halt, Job, OnLoss, Stop, drive};
 use crate::endpoint::Endpoint;
+use crate::http2;
 
 /// How one thread works.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Crew {
     /// Requests under way on one connection.
     pub depth: usize,
     pub on_loss: OnLoss,
+    /// Each request under way on a stream of its own.
+    pub is_http2: bool,
     pub halt: Arc<Halt>,
     pub until: Option<Instant>,
 }
@@ -56,8 +59,12 @@ impl Crew {
             .map(|mut job| {
                 let crew = self.clone();
                 tokio::task::spawn_local(async move {
-                    let loss = drive(&crew.endpoint, &mut job, crew.depth, crew.on_loss, &crew.halt);
-                    let loss = loss.await;
+                    let (endpoint, halt) = (&crew.endpoint, &crew.halt);
+                    let loss = if crew.is_http2 {
+                        http2::drive(endpoint, &mut job, crew.depth, halt).await
+                    } else {
+                        drive(endpoint, &mut job, crew.depth, crew.on_loss, halt).await
+                    };
                     (job, loss)
                 })
             })

@@ -6,7 +6,9 @@ pub mod args;
 pub mod client;
 pub mod crew;
 pub mod endpoint;
+pub mod hpack;
 pub mod http;
+pub mod http2;
 
 pub mod answers;
 pub mod ids;

@@ -31,6 +31,8 @@ pub enum RunError {
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Money(#[from] MoneyError),
+    #[error("--http2 has neither --mode bulk nor repeats in its --mix")]
+    NotOverHttp2,
     #[error("{0} must be above zero")]
     NotPositive(&'static str),
     #[error(transparent)]
@@ -45,6 +47,9 @@ pub enum RunError {
 
 /// Runs, reports, and gives the exit code.
 pub fn run(args: &RunArgs) -> Result<u8, RunError> {
+    if args.http2 && (args.mode == Mode::Bulk || args.mix.has_repeats()) {
+        return Err(RunError::NotOverHttp2);
+    }
     let endpoint = args.server.endpoint()?;
     let currency = Currency::from_code(&args.currency)?;
     let funds_minor = positive("--funds", currency.parse(&args.funds)?)?;
@@ -56,6 +61,7 @@ pub fn run(args: &RunArgs) -> Result<u8, RunError> {
         endpoint: endpoint.clone(),
         depth,
         on_loss: args.loss.on_loss(),
+        is_http2: false,
         halt: Arc::new(Halt::default()),
         until: None,
     };
@@ -78,6 +84,7 @@ pub fn run(args: &RunArgs) -> Result<u8, RunError> {
     let started_at = jiff::Timestamp::now();
     let start = Instant::now();
     let mut crew = crew(args.depth());
+    crew.is_http2 = args.http2;
     crew.until = args.transfers.is_none().then_some(start + args.duration);
     let (stats, timeline, losses) = put_load(args, &crew, &plan, &list, start)?;
 

@@ -80,6 +80,7 @@ pub fn audit(args: &AuditArgs) -> Result<u8, AuditError> {
         endpoint: args.server.endpoint()?,
         depth: usize::from(args.pipeline),
         on_loss: OnLoss::AskForLess,
+        is_http2: false,
         halt: Arc::new(Halt::default()),
         until: None,
     };

@@ -69,6 +69,7 @@ pub fn csv(args: &CsvArgs) -> Result<u8, CsvError> {
         endpoint,
         depth: usize::from(args.pipeline),
         on_loss: args.loss.on_loss(),
+        is_http2: false,
         halt: Arc::new(Halt::default()),
         until: None,
     };
