@@ -3,6 +3,7 @@
 
 mod audit;
 mod csv;
+mod http2;
 mod run;
 mod standin;
 
