@@ -101,10 +101,10 @@ fn recover_copy(world: &mut World, copy: SimDisk, hits: &[Hit], what: &str) -> V
     for start in 0..=u32::from(again) {
         let recovered: Recovered = match recover(&copy, &world.config, &mut |_| {}) {
             Ok(recovered) => recovered,
-            Err(StartError::Log(_) | StartError::RecordsMissing { .. })
-                if start == 0 && hits.iter().any(Hit::is_in_a_segment) =>
-            {
-                return Verdict::Refused;
+            Err(StartError::Log(_) | StartError::RecordsMissing { .. }) if hits.iter().any(Hit::is_in_a_segment) => {
+                // The first start may have needed less of the log: a damaged index that it has set aside is made again
+                // from all of it.
+                return if start == 0 { Verdict::Refused } else { verdict };
             }
             Err(error) => panic!("{what} is no reason for: {error}"),
         };
