@@ -8,7 +8,6 @@ mod disk;
 mod engine;
 mod error;
 mod figures;
-mod h2;
 mod ledger;
 #[path = "../../rig/load.rs"]
 #[allow(dead_code)]
@@ -42,8 +41,6 @@ enum Command {
     Bench(bench::BenchArgs),
     /// A bare hyper server that reads requests and answers as many bytes as Florin does
     Bare(bare::BareArgs),
-    /// Single transfers over HTTP/2
-    H2(h2::H2Args),
     /// What the disk itself takes: append and sync, over and over
     Disk(disk::DiskArgs),
     /// The engine in this process, to fdatasync, with ids claimed
@@ -60,7 +57,6 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Bare(args) => bare::run(&args),
-        Command::H2(args) => h2::run(&args),
         Command::Disk(args) => disk::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Replay(args) => replay::run(&args),

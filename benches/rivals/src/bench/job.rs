@@ -42,8 +42,6 @@ pub struct Load {
     pub share_of_rate: Option<f64>,
     /// Snapshots are taken one after another meanwhile.
     pub with_snapshots: bool,
-    /// Over HTTP/2, by a driver of ours: `loadtest` speaks HTTP/1.1.
-    pub http2: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +67,7 @@ impl Job {
 impl Load {
     pub fn new(target: Target, wallets: u32, flags: &[&str]) -> Load {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Load { target, wallets, flags, share_of_rate: None, with_snapshots: false, http2: false }
+        Load { target, wallets, flags, share_of_rate: None, with_snapshots: false }
     }
 }
 
@@ -176,19 +174,6 @@ fn run_load(load: &Load, stage: &mut Stage<'_>) -> Result<(Figures, String), Err
     };
     let time = stage.settings.time;
     let server = if load.target == Target::Bare { "rivals bare" } else { "florin serve" };
-    if load.http2 {
-        let mut arguments = vec!["h2".to_owned()];
-        arguments.extend(load.flags.iter().cloned());
-        arguments.extend(["--wallets".to_owned(), load.wallets.to_string()]);
-        arguments.extend(["--seconds".to_owned(), time.as_secs_f64().to_string()]);
-        let mut command = process::own(&arguments)?;
-        command.args(["--url", &url]).env("FLORIN_API_KEY", KEY);
-        let cpu_before = process::cpu_seconds(process);
-        let mut found = process::found(&watched(command, Some(process), stage)?)?;
-        let each = (process::cpu_seconds(process) - cpu_before) * 1e9 / (found[RATE] * time.as_secs_f64());
-        found.insert("server_cpu_nanos_each".to_owned(), each);
-        return Ok((found, format!("{server}; rivals {}", arguments.join(" "))));
-    }
     let mut flags = vec!["run".to_owned(), "--skip-setup".to_owned()];
     flags.extend(load.flags.iter().cloned());
     flags.extend(["--wallets".to_owned(), load.wallets.to_string()]);

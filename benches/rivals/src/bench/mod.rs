@@ -13,7 +13,8 @@ mod report;
 mod rows;
 mod stage;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,8 +54,9 @@ pub struct BenchArgs {
     #[arg(long, default_value = "120", value_parser = seconds)]
     patience: Duration,
     /// Where the report goes, and data folders while they are needed: on the disk that is to be measured
-    #[arg(long, default_value = "target/bench")]
-    dir: PathBuf,
+    /// [default: target/bench, or target/bench/smoke]
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// Where the programs florin and loadtest are [default: beside this one]
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -88,10 +90,10 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
         rows.iter().for_each(|row| println!("{:<22} {}", row.name, row.what));
         return Ok(ExitCode::SUCCESS);
     }
+    let _alone = alone(&settings.dir)?;
     if settings.flames {
         return flames(&rows, &settings);
     }
-    std::fs::create_dir_all(&settings.dir).map_err(Error::io(format!("make {}", settings.dir.display())))?;
     let mut report = Report::new(&settings);
     for row in &rows {
         report.rows.push(measure(row, &settings)?);
@@ -100,6 +102,21 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
     }
     println!("\n{}", settings.dir.join("report.html").display());
     Ok(ExitCode::from(u8::from(report.has_failures())))
+}
+
+/// Makes the folder this program's own for as long as the file lives: two that measure at once would measure each other.
+/// What a run that was broken off has left of its ledgers is removed.
+fn alone(dir: &Path) -> Result<File, Error> {
+    let shown = dir.display();
+    std::fs::create_dir_all(dir).map_err(Error::io(format!("make {shown}")))?;
+    let lock = File::create(dir.join("lock")).map_err(Error::io(format!("write to {shown}")))?;
+    lock.try_lock().map_err(|_| Error::Failed(format!("another run has {shown}; wait for it, or give --dir")))?;
+    for entry in std::fs::read_dir(dir).map_err(Error::io(format!("read {shown}")))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(stage::FOLDER_PREFIX) {
+            std::fs::remove_dir_all(entry.path()).map_err(Error::io("remove what an earlier run has left"))?;
+        }
+    }
+    Ok(lock)
 }
 
 /// One turn of each row's first side. Watched programs are slower, so what they reach goes into no report.
@@ -134,6 +151,8 @@ fn settings(args: &BenchArgs) -> Result<Settings, Error> {
     let programs = args.programs.clone().or_else(beside);
     let programs = programs.ok_or_else(|| Error::Failed("give --programs".to_owned()))?;
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(Error::io("find the present folder"));
+    // Figures of a smoke test must not take the place of real ones.
+    let default_dir = if args.smoke { "target/bench/smoke" } else { "target/bench" };
     let (turns, millis, large, middle, small) = match (args.quick, args.smoke) {
         (false, false) => (5, 5_000, 10_000_000, 1_000_000, 10_000),
         (true, _) => (2, 1_000, 1_000_000, 200_000, 10_000),
@@ -148,7 +167,7 @@ fn settings(args: &BenchArgs) -> Result<Settings, Error> {
         flames: args.flames,
         transfers: args.smoke.then_some(SMOKE_TRANSFERS),
         patience: (!args.smoke).then_some(args.patience),
-        dir: absolute(args.dir.clone())?,
+        dir: absolute(args.dir.clone().unwrap_or_else(|| default_dir.into()))?,
         programs: absolute(programs)?,
     })
 }

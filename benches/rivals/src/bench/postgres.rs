@@ -1,7 +1,7 @@
 //! A Postgres server of its own that does Florin's job: one stored function for each transfer, or a transaction driven
 //! by the client. Both lock the two wallets in the order of their ids, keep an idempotency key with a unique index, and
 //! write two entries; pgbench drives them with prepared statements. It is made in a temporary folder with everything
-//! that makes it last switched on, and it is stopped by its own process.
+//! that makes it last switched on, and it is stopped with this program.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::process;
 use crate::error::Error;
@@ -121,16 +119,20 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // At once, in good order: clients are cut off. Nothing of it is needed any more.
-        let _ = kill_process(Pid::from_child(&self.server), Signal::INT);
+        drop(self.server.stdin.take());
+        // Nothing of it is needed any more, so it does not matter how it ended.
         drop(self.server.wait());
     }
 }
 
+/// Ends Postgres when the standard input ends, which it does however this program ends.
+const END_WITH_STDIN: &str = r#""$@" < /dev/null & cat > /dev/null; kill -INT $!; wait $!"#;
+
 /// With memory for the whole ledger, and checkpoints rarely, as one would set it up for this.
 fn start(programs: &Path, folder: &Path, port: u16) -> Result<Child, Error> {
     let log = fs::File::create(folder.join("server.log")).map_err(Error::io("make a log for Postgres"))?;
-    let mut command = as_nobody(programs.join("postgres"));
+    let mut command = as_nobody(PathBuf::from("sh"));
+    command.args(["-c", END_WITH_STDIN, "sh"]).arg(programs.join("postgres"));
     command.arg("-D").arg(folder.join("data")).args(["-p", &port.to_string()]);
     for setting in [
         "listen_addresses=127.0.0.1",
@@ -144,7 +146,7 @@ fn start(programs: &Path, folder: &Path, port: u16) -> Result<Child, Error> {
         command.args(["-c", setting]);
     }
     let said = log.try_clone().map_err(Error::io("make a log for Postgres"))?;
-    command.stdin(Stdio::null()).stdout(said).stderr(log).current_dir("/");
+    command.stdin(Stdio::piped()).stdout(said).stderr(log).current_dir("/");
     command.spawn().map_err(Error::io("start Postgres"))
 }
 

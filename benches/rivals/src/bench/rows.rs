@@ -127,10 +127,6 @@ fn single(settings: &Settings) -> Vec<Row> {
     let sides = |flags: &[&str]| {
         vec![side(FLORIN, Job::load(Target::Florin, small, flags)), side(BARE, Job::load(Target::Bare, small, flags))]
     };
-    let over_http2 = |target| {
-        let flags = ["--connections", "64", "--streams", "16"];
-        Job::Load(Load { http2: true, ..Load::new(target, small, &flags) })
-    };
     let at_half = |target| {
         let load = Load { share_of_rate: Some(0.5), ..Load::new(target, small, &["--mode", "single"]) };
         Job::Load(load)
@@ -145,7 +141,7 @@ fn single(settings: &Settings) -> Vec<Row> {
         Row {
             name: "http2",
             what: "single transfers over HTTP/2, 64 connections of 16 streams".to_owned(),
-            sides: vec![side(FLORIN, over_http2(Target::Florin)), side(BARE, over_http2(Target::Bare))],
+            sides: sides(&["--http2", "--connections", "64", "--streams", "16"]),
             goals: vec![goal(FLORIN, RATE, LeastOf(0.75, BARE))],
         },
         Row {

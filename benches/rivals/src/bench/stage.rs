@@ -21,6 +21,8 @@ use crate::error::Error;
 /// Any key will do: the ledger is gone when the row is over.
 pub const KEY: &str = "flk_00000000000000000000000000000000";
 pub const SEED: u64 = 1;
+/// Of the folders in which ledgers are kept while they are needed.
+pub const FOLDER_PREFIX: &str = "data-";
 
 pub struct Stage<'s> {
     pub settings: &'s Settings,
@@ -50,7 +52,7 @@ pub struct Bare {
 
 impl Stage<'_> {
     pub fn new<'s>(settings: &'s Settings, row: &'s str) -> Result<Stage<'s>, Error> {
-        let prefix = format!("data-{row}-");
+        let prefix = format!("{FOLDER_PREFIX}{row}-");
         // Postgres runs as another user, who has to get through.
         let others = std::fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix(&prefix).permissions(others).tempdir_in(&settings.dir);
