@@ -1,21 +1,19 @@
-//! The claims on ids: a transfer id is taken once, for ever. Ids of late are in memory, those of old are in
-//! the index on disk (`runs`); both lead to the record that took them.
+//! The claims on ids: a transfer id is taken once, for ever. Ids under way and ids of late are in memory (`recent`), those
+//! of old are in the index on disk (`runs`); both lead to the record that took them.
 //!
 //! Beside the claims stand the ids that are *related* to records (a hold's captures, an owner's wallets) and
 //! the places of open holds.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use hashbrown::DefaultHashBuilder;
 
-use crate::ledger::{Currency, Event, HoldId, OwnerId, WalletId};
+use crate::ledger::{Currency, Event, HoldId, OwnerId, Transfer, WalletId};
 
+use super::recent::{Recent, Taken};
 use super::runs::{self, Row, Runs};
-
-/// Taken by a request that is still under way.
-const UNDER_WAY: u64 = 0;
 
 /// Related ids stand in the same index as the ids themselves. Turning these bits keeps the two apart
 /// without touching the time at the head of a UUIDv7, by which the index is searched.
@@ -44,7 +42,7 @@ pub struct HoldPlace {
 /// Ids that are taken, and by which record.
 #[derive(Debug)]
 pub struct Claims {
-    recent: DashMap<u128, u64, DefaultHashBuilder>,
+    recent: Recent,
     related: DashMap<u128, Vec<u64>, DefaultHashBuilder>,
     open_holds: DashMap<HoldId, HoldPlace, DefaultHashBuilder>,
     index: Arc<Runs>,
@@ -52,57 +50,61 @@ pub struct Claims {
 
 impl Claims {
     pub fn new(index: Arc<Runs>) -> Claims {
-        Claims { recent: DashMap::default(), related: DashMap::default(), open_holds: DashMap::default(), index }
+        Claims { recent: Recent::new(), related: DashMap::default(), open_holds: DashMap::default(), index }
     }
 
     pub fn claim(&self, id: u128) -> runs::Result<Claim> {
-        // The entry stays locked while the disk is asked, so two requests cannot both find the id free.
-        match self.recent.entry(id) {
-            Entry::Occupied(entry) => Ok(taken_by(*entry.get())),
-            Entry::Vacant(entry) => {
-                if let Some(lsn) = self.first_in_index(id)? {
-                    return Ok(Claim::Done { lsn });
-                }
-                entry.insert(UNDER_WAY);
-                Ok(Claim::New)
-            }
-        }
+        let mut in_index = None;
+        let taken = self.recent.take(id, || {
+            in_index = self.first_in_index(id)?;
+            Ok(in_index.is_none())
+        })?;
+        Ok(claim_of(taken, in_index))
+    }
+
+    /// Claims the ids of many transfers; `told` hears of each, in no order.
+    pub fn claim_each(&self, transfers: &[Transfer], mut told: impl FnMut(usize, runs::Result<Claim>)) {
+        let id = |index: usize| transfers[index].id().0;
+        let in_index = Cell::new(None);
+        let is_free = |index| {
+            in_index.set(self.first_in_index(id(index))?);
+            Ok(in_index.get().is_none())
+        };
+        self.recent.take_all(transfers.len(), id, is_free, |index, taken| {
+            told(index, taken.map(|taken| claim_of(taken, in_index.take())));
+        });
     }
 
     /// The record that took the id, if it is durable.
     pub fn find(&self, id: u128) -> runs::Result<Option<u64>> {
-        if let Some(lsn) = self.recent.get(&id).map(|entry| *entry) {
-            return Ok((lsn != UNDER_WAY).then_some(lsn));
+        match self.recent.find(id) {
+            Some(Taken::By(lsn)) => Ok(Some(lsn)),
+            Some(Taken::UnderWay) => Ok(None),
+            None => self.first_in_index(id),
         }
-        self.first_in_index(id)
     }
 
     /// The request did not happen: the id is free again.
     pub fn abandon(&self, id: u128) {
-        let removed = self.recent.remove_if(&id, |_, lsn| *lsn == UNDER_WAY);
-        debug_assert!(removed.is_some(), "only a claim that is under way is abandoned");
+        self.recent.abandon(id);
     }
 
-    /// Takes note of a durable event; its rows for the index are added to `rows`.
-    pub fn settle(&self, event: &Event, lsn: u64, rows: &mut Vec<Row>) {
-        match event {
-            Event::WalletOpened(opening) => {
-                self.settle_id(opening.wallet.0, lsn, rows);
-                self.relate(opening.owner.0, lsn, rows);
+    /// Takes note of a durable event, whose ids the index has not got yet.
+    pub fn settle(&self, event: &Event, lsn: u64) {
+        self.restore_places(event);
+        rows_of(event, lsn, |row, is_related| {
+            if is_related {
+                self.related.entry(row.key).or_default().push(lsn);
+                self.recent.add(row);
+            } else {
+                self.recent.settle(row);
             }
-            Event::HoldAuthorized(hold) => {
-                self.restore_places(event);
-                self.settle_id(hold.hold.0, lsn, rows);
-            }
-            Event::HoldCaptured(capture) => {
-                self.settle_id(capture.id.0, lsn, rows);
-                self.relate(capture.hold.0, lsn, rows);
-            }
-            Event::HoldReleased { hold, .. } => self.relate(hold.0, lsn, rows),
-            Event::Transferred(transfer) => self.settle_id(transfer.id().0, lsn, rows),
-            Event::Refused { id, .. } => self.settle_id(id.0, lsn, rows),
-            Event::StatusChanged { .. } => {}
-        }
+        });
+    }
+
+    /// The same for transfers' ids, which are all that there is to note of them.
+    pub fn settle_ids(&self, rows: &[Row]) {
+        self.recent.settle_all(rows);
     }
 
     /// Takes note of where an open hold is, when the index has its ids already.
@@ -113,23 +115,23 @@ impl Claims {
         }
     }
 
-    /// The same for a transfer's id, which is all that there is to note of it.
-    #[inline]
-    pub fn settle_id(&self, id: u128, lsn: u64, rows: &mut Vec<Row>) {
-        self.recent.insert(id, lsn);
-        rows.push(Row { key: id, lsn, value: 0 });
+    /// Hands over the rows of everything settled since the last mark. They can be found here until they are forgotten.
+    pub fn mark(&self, lsn: u64) -> Vec<Row> {
+        self.recent.mark(lsn)
     }
 
-    /// The rows can be read from the index now, and need no memory here.
-    pub fn forget(&self, rows: &[Row]) {
-        for row in rows {
-            if self.recent.remove_if(&row.key, |_, lsn| *lsn == row.lsn).is_none() {
-                self.related.remove_if_mut(&row.key, |_, lsns| {
-                    lsns.retain(|lsn| *lsn != row.lsn);
-                    lsns.is_empty()
-                });
-            }
-        }
+    /// How many rows there are since the last mark.
+    pub fn unmarked_count(&self) -> usize {
+        self.recent.unmarked_count()
+    }
+
+    /// All rows up to the mark at this position can be read from the index now, and need no memory here.
+    pub fn forget(&self, lsn: u64) {
+        self.recent.forget(lsn);
+        self.related.retain(|_, lsns| {
+            lsns.retain(|of| *of > lsn);
+            !lsns.is_empty()
+        });
     }
 
     pub fn open_hold(&self, hold: HoldId) -> Option<HoldPlace> {
@@ -156,13 +158,7 @@ impl Claims {
 
     /// How many ids are in memory.
     pub fn recent_count(&self) -> usize {
-        self.recent.len()
-    }
-
-    fn relate(&self, id: u128, lsn: u64, rows: &mut Vec<Row>) {
-        let key = id ^ RELATED;
-        self.related.entry(key).or_default().push(lsn);
-        rows.push(Row { key, lsn, value: 0 });
+        self.recent.count()
     }
 
     fn related_records(&self, id: u128, after_lsn: u64, limit: usize) -> runs::Result<Vec<u64>> {
@@ -184,6 +180,42 @@ impl Claims {
     }
 }
 
-fn taken_by(lsn: u64) -> Claim {
-    if lsn == UNDER_WAY { Claim::UnderWay } else { Claim::Done { lsn } }
+fn claim_of(taken: Option<Taken>, in_index: Option<u64>) -> Claim {
+    match (taken, in_index) {
+        (Some(Taken::UnderWay), _) => Claim::UnderWay,
+        (Some(Taken::By(lsn)), _) | (None, Some(lsn)) => Claim::Done { lsn },
+        (None, None) => Claim::New,
+    }
+}
+
+/// The rows that an event has in the index of ids, each with whether its key is a related id.
+pub fn rows_of(event: &Event, lsn: u64, mut each: impl FnMut(Row, bool)) {
+    let mut id = |id: u128| each(Row { key: id, lsn, value: 0 }, false);
+    let related = match event {
+        Event::WalletOpened(opening) => {
+            id(opening.wallet.0);
+            Some(opening.owner.0)
+        }
+        Event::HoldAuthorized(hold) => {
+            id(hold.hold.0);
+            None
+        }
+        Event::HoldCaptured(capture) => {
+            id(capture.id.0);
+            Some(capture.hold.0)
+        }
+        Event::HoldReleased { hold, .. } => Some(hold.0),
+        Event::Transferred(transfer) => {
+            id(transfer.id().0);
+            None
+        }
+        Event::Refused { id: refused, .. } => {
+            id(refused.0);
+            None
+        }
+        Event::StatusChanged { .. } => None,
+    };
+    if let Some(related) = related {
+        each(Row { key: related ^ RELATED, lsn, value: 0 }, true);
+    }
 }

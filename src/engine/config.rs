@@ -43,7 +43,7 @@ impl EngineConfig {
             prepare_ahead: true,
             log_identity: None,
             in_flight_max: 262_144,
-            recent_rows_max: 1 << 20,
+            recent_rows_max: 800_000,
             snapshot_period: Some(Duration::from_secs(300)),
             snapshots_kept: 2,
             snapshots_in: None,

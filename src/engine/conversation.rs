@@ -138,13 +138,16 @@ pub struct Conversation {
     pub ticket: u32,
     /// The next stop; all stops before it have said yes.
     pub at: u32,
-    /// Where the first two wallets of a plain transfer sit in their shards, filled in at each stop.
+    /// Where the first two wallets of a plain transfer sit in their shards, filled in as it comes there.
     pub slots: [u32; SLOTS],
     pub refused: Option<Reject>,
 }
 
 /// Places that a conversation remembers: those of nearly every transfer.
 pub const SLOTS: usize = 2;
+
+/// No place: the wallet is hosted elsewhere, or not open.
+pub const NO_SLOT: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Conversation>() <= 20);
 
@@ -158,7 +161,7 @@ pub struct Stop {
 
 impl Conversation {
     pub fn new(ticket: u32) -> Conversation {
-        Conversation { ticket, at: 0, slots: [0; SLOTS], refused: None }
+        Conversation { ticket, at: 0, slots: [NO_SLOT; SLOTS], refused: None }
     }
 
     /// The answer when it is durable from `lsn` on.

@@ -108,20 +108,23 @@ impl Desk {
             Ok(room) => room,
             Err(failure) => return BegunEach { outcomes: vec![Some(Outcome::Failed(failure)); count], asked: None },
         };
-        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(count);
-        let mut lanes = self.lanes(count);
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; count];
         let mut asked = 0;
+        let mut others = Vec::new();
+        self.claims.claim_each(&transfers, |index, claim| match claim {
+            Ok(Claim::New) => asked += 1,
+            other => others.push((index, other)),
+        });
+        for (index, other) in others {
+            let transfer = &transfers[index];
+            outcomes[index] = Some(self.not_new(other, transfer.id(), transfer.fingerprint()));
+        }
+        let mut lanes = self.lanes(count);
         for (ticket, transfer) in (0u32..).zip(&transfers) {
-            let (id, fingerprint) = (transfer.id(), transfer.fingerprint());
-            outcomes.push(match self.claims.claim(id.0) {
-                Ok(Claim::New) => {
-                    let lane = self.placement.shard_of(transfer.legs()[0].wallet);
-                    lanes[lane].push(Conversation::new(ticket));
-                    asked += 1;
-                    None
-                }
-                other => Some(self.not_new(other, id, fingerprint)),
-            });
+            if outcomes[ticket as usize].is_none() {
+                let lane = self.placement.shard_of(transfer.legs()[0].wallet);
+                lanes[lane].push(Conversation::new(ticket));
+            }
         }
         let acts = Acts::Transfers(transfers.into());
         let asked = (asked > 0).then(|| self.send(acts, asked, lanes, room, now_micros));

@@ -47,9 +47,9 @@ impl Indexer {
             IndexerMessage::Ids { lsn, rows } => {
                 if lsn > self.indexes.ids.covered_lsn() {
                     let ids = Arc::clone(&self.indexes.ids);
-                    self.add(&ids, rows.clone(), lsn)?;
-                    self.claims.forget(&rows);
+                    self.add(&ids, rows, lsn)?;
                 }
+                self.claims.forget(lsn);
                 Ok(())
             }
             IndexerMessage::Entries { lsn, mut rows } => {

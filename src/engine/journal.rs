@@ -43,7 +43,7 @@ pub struct Journal {
     claims: Arc<Claims>,
     builder: GroupBuilder,
     waiting: VecDeque<JournalBatch>,
-    /// Rows for the index of ids since the last mark.
+    /// A buffer: the ids of one group's transfers.
     rows: Vec<Row>,
     marked_lsn: u64,
     last_lsn: u64,
@@ -53,14 +53,14 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// `rows`: what the index of ids has not got yet. Replay has marked everything up to `marked_lsn`.
-    pub fn new(log: Log, claims: Arc<Claims>, rows: Vec<Row>, marked_lsn: u64, mark_every_rows: usize) -> Journal {
+    /// Replay has marked everything up to `marked_lsn`.
+    pub fn new(log: Log, claims: Arc<Claims>, marked_lsn: u64, mark_every_rows: usize) -> Journal {
         let reader = log.reader();
         Journal {
             claims,
             builder: GroupBuilder::new(),
             waiting: VecDeque::new(),
-            rows,
+            rows: Vec::new(),
             marked_lsn,
             last_lsn: reader.durable_lsn(),
             last_time_micros: reader.durable_time_micros(),
@@ -112,7 +112,7 @@ impl Journal {
     /// Every shard has the group in its mailbox: from now on its ids lead to its records.
     pub fn settled(&mut self, group: &Group, out: &mut VecDeque<JournalOutput>) {
         self.note_ids(group);
-        if self.rows.len() >= self.mark_every_rows {
+        if self.claims.unmarked_count() >= self.mark_every_rows {
             self.mark(None, out);
         }
     }
@@ -121,7 +121,7 @@ impl Journal {
     pub fn mark(&mut self, cut: Option<Sender<Chunk>>, out: &mut VecDeque<JournalOutput>) -> Marked {
         let lsn = self.last_lsn;
         if lsn > self.marked_lsn || cut.is_some() {
-            let rows = std::mem::take(&mut self.rows);
+            let rows = self.claims.mark(lsn);
             out.push_back(JournalOutput::Index(IndexerMessage::Ids { lsn, rows }));
             out.push_back(JournalOutput::Mark { lsn, cut });
             self.marked_lsn = lsn;
@@ -185,17 +185,20 @@ impl Journal {
     }
 
     fn note_ids(&mut self, group: &Group) {
+        let rows = &mut self.rows;
+        rows.clear();
         let mut lsn = group.first_lsn;
         for JournalBatch { batch, conversations } in &group.batches {
             for conversation in conversations {
                 conversation.for_each_event(batch.act(conversation.ticket), |event| {
                     match event {
-                        EventRef::Transfer(transfer) => self.claims.settle_id(transfer.id().0, lsn, &mut self.rows),
-                        EventRef::Other(event) => self.claims.settle(&event, lsn, &mut self.rows),
+                        EventRef::Transfer(transfer) => rows.push(Row { key: transfer.id().0, lsn, value: 0 }),
+                        EventRef::Other(event) => self.claims.settle(&event, lsn),
                     }
                     lsn += 1;
                 });
             }
         }
+        self.claims.settle_ids(rows);
     }
 }

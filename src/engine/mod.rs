@@ -15,6 +15,7 @@ mod life;
 mod lookup;
 pub mod messages;
 pub mod placement;
+mod recent;
 pub mod record;
 pub mod recovery;
 pub mod runs;

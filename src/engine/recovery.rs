@@ -151,7 +151,6 @@ pub fn recover(
 
     let mut indexer = Indexer::new(indexes.clone(), Arc::clone(&claims), config.shards);
     let began = std::time::Instant::now();
-    let mut rows = Vec::new();
     let mut scan = reader.scan(report.snapshot_lsn + 1);
     let total_records = found.last_lsn - report.snapshot_lsn;
     let mut next_look = RECORDS_PER_STEP;
@@ -159,7 +158,7 @@ pub fn recover(
         for (lsn, body) in group.records() {
             let event = record::decode(body).map_err(|source| StartError::Record { lsn, source })?;
             if lsn > indexes.ids.covered_lsn() {
-                claims.settle(&event, lsn, &mut rows);
+                claims.settle(&event, lsn);
             } else {
                 claims.restore_places(&event);
             }
@@ -169,8 +168,8 @@ pub fn recover(
         if report.replayed_records >= next_look {
             next_look = report.replayed_records + RECORDS_PER_STEP;
             progress(Progress::Replaying { done_records: report.replayed_records, total_records });
-            if rows.len() >= config.recent_rows_max {
-                mark(group.last_lsn, &mut rows, &mut shards, &mut indexer)?;
+            if claims.unmarked_count() >= config.recent_rows_max {
+                mark(group.last_lsn, &claims, &mut shards, &mut indexer)?;
             }
         }
     }
@@ -180,7 +179,7 @@ pub fn recover(
         shard.for_each(|_, _| report.wallets += 1, |_| {});
     }
     let marked_lsn = indexes.ids.covered_lsn();
-    let journal = Journal::new(log, Arc::clone(&claims), rows, marked_lsn, config.recent_rows_max);
+    let journal = Journal::new(log, Arc::clone(&claims), marked_lsn, config.recent_rows_max);
     Ok(Recovered { journal, reader, shards, claims, indexes, indexer, report })
 }
 
@@ -250,8 +249,8 @@ fn load_snapshot(
 }
 
 /// What the journal's mark does, without the threads.
-fn mark(lsn: u64, rows: &mut Vec<runs::Row>, shards: &mut [Shard], indexer: &mut Indexer) -> Result<(), StartError> {
-    indexer.handle(IndexerMessage::Ids { lsn, rows: std::mem::take(rows) })?;
+fn mark(lsn: u64, claims: &Claims, shards: &mut [Shard], indexer: &mut Indexer) -> Result<(), StartError> {
+    indexer.handle(IndexerMessage::Ids { lsn, rows: claims.mark(lsn) })?;
     for shard in shards {
         let mut out = Outbox::default();
         shard.handle(ShardMessage::Mark { lsn, cut: None }, &mut out);

@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use clap::Args;
 use florin::engine::EngineConfig;
-use florin::engine::claims::Claims;
-use florin::engine::runs::{Row, Runs};
-use florin::ledger::{Book, Event};
+use florin::engine::claims;
+use florin::engine::runs::Row;
+use florin::ledger::Book;
 use secrecy::SecretString;
-use wal::disk::{Disk, RealDisk, SimDisk};
+use wal::disk::{Disk, RealDisk};
 
 use super::failure::{self, Failure};
 use super::tape::{Played, Step, Tape};
@@ -95,7 +95,7 @@ pub fn examine(config: &EngineConfig) -> Result<Report, Failure> {
     };
     let (index, covered_lsn) = ids.index();
     let once = OnceCheck::new(index, covered_lsn)?;
-    let mut pass = Pass { book: Book::default(), claims: claims(), snapshots, ids, entries, once, rows: Vec::new() };
+    let mut pass = Pass { book: Book::default(), snapshots, ids, entries, once, rows: Vec::new() };
     report.log_last_lsn = tape.last_lsn();
     let bar = screen::bar("verifying", tape.last_lsn());
     let played = tape.play(tape.last_lsn(), &bar, |step| pass.take(step, &tape, &mut report));
@@ -117,7 +117,6 @@ pub fn examine(config: &EngineConfig) -> Result<Report, Failure> {
 /// Everything that is held against the log while it is played.
 struct Pass {
     book: Book,
-    claims: Claims,
     snapshots: SnapshotChecks,
     ids: IndexCheck,
     entries: IndexCheck,
@@ -139,13 +138,8 @@ impl Pass {
         let rows = entries.iter().map(|entry| Row { key: entry.wallet.0, lsn: *lsn, value: entry.balance_after });
         self.entries.take(*lsn, rows, report)?;
 
-        // The claims know which ids an event leads from. They are told to forget at once, so they stay small.
         self.rows.clear();
-        self.claims.settle(event, *lsn, &mut self.rows);
-        self.claims.forget(&self.rows);
-        if let Event::HoldAuthorized(hold) = event {
-            self.claims.forget_open_hold(hold.hold);
-        }
+        claims::rows_of(event, *lsn, |row, _| self.rows.push(row));
         self.ids.take(*lsn, self.rows.iter().copied(), report)?;
         self.once.take(*lsn, event, report)
     }
@@ -173,12 +167,6 @@ impl Pass {
         self.snapshots.end(self.book.last_lsn, report);
         Ok(())
     }
-}
-
-/// Claims over an index without rows, only to be told which rows an event has.
-fn claims() -> Claims {
-    let index = Runs::open_read_only(Arc::new(SimDisk::new(0)), std::path::Path::new("/")).map(|(index, _)| index);
-    Claims::new(Arc::new(index.expect("an empty disk in memory can be listed")))
 }
 
 fn finding_of(failure: &Failure) -> Finding {

@@ -25,6 +25,9 @@ use holds::Holds;
 use mailbox::Mailboxes;
 use table::Table;
 
+/// Conversations whose wallets are fetched from memory together: about as many lines as a core waits for at once.
+const TOGETHER: usize = 16;
+
 /// The wallets of one shard.
 #[derive(Debug)]
 pub struct Shard {

@@ -1,0 +1,278 @@
+//! The ids that are not in the index yet: those under way, and those of durable records since the last marks. Every
+//! transfer passes here twice, so it is laid out for the cache: an id that is nowhere touches two bytes of tags, and
+//! forgetting a mark's ids is forgetting a table, not each of them.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam::utils::CachePadded;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::runs::Row;
+
+/// Parts with a lock each: enough for the threads of a large machine to meet seldom.
+const PARTS: usize = 64;
+
+/// Who has an id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    UnderWay,
+    /// The record at this position.
+    By(u64),
+}
+
+/// Ids by part, a part by the upper bits of their hash.
+#[derive(Debug)]
+pub struct Recent {
+    parts: Vec<CachePadded<Mutex<Part>>>,
+    /// Keyed by chance, so that nobody can choose ids that all meet in one place.
+    hasher: DefaultHashBuilder,
+    unmarked: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    under_way: HashTable<u128>,
+    /// Since the last mark.
+    unmarked: Generation,
+    /// Before it, oldest first, with the positions of their marks.
+    marked: VecDeque<(u64, Generation)>,
+    /// Forgotten, and used again: its memory has been touched before.
+    spare: Option<Generation>,
+}
+
+/// The rows between two marks, and where each stands.
+#[derive(Debug, Default)]
+struct Generation {
+    rows: Vec<Row>,
+    places: HashTable<u32>,
+}
+
+impl Recent {
+    pub fn new() -> Recent {
+        let parts = (0..PARTS).map(|_| CachePadded::default()).collect();
+        Recent { parts, hasher: DefaultHashBuilder::default(), unmarked: AtomicUsize::new(0) }
+    }
+
+    /// Takes an id that nobody has here, if `is_free` says that it is free elsewhere too; otherwise tells who has it.
+    /// The id's part stays locked while `is_free` asks, so two requests cannot both find the id free.
+    pub fn take<E>(&self, id: u128, is_free: impl FnOnce() -> Result<bool, E>) -> Result<Option<Taken>, E> {
+        let (hash, mut part) = self.part(id);
+        part.take(hash, id, &self.hasher, is_free)
+    }
+
+    /// The same for many; `told` hears of each, part by part. Of two that are the same, the first in order is first.
+    pub fn take_all<E>(
+        &self,
+        count: usize,
+        id: impl Fn(usize) -> u128,
+        mut is_free: impl FnMut(usize) -> Result<bool, E>,
+        mut told: impl FnMut(usize, Result<Option<Taken>, E>),
+    ) {
+        self.for_each_part(count, &id, |part, index, hash| {
+            told(index, part.take(hash, id(index), &self.hasher, || is_free(index)));
+        });
+    }
+
+    pub fn find(&self, id: u128) -> Option<Taken> {
+        let (hash, part) = self.part(id);
+        part.find(hash, id)
+    }
+
+    pub fn abandon(&self, id: u128) {
+        let (hash, mut part) = self.part(id);
+        let was_under_way = part.end(hash, id);
+        debug_assert!(was_under_way, "only a claim that is under way is abandoned");
+    }
+
+    /// The id belongs to a durable record from now on.
+    pub fn settle(&self, row: Row) {
+        let (hash, mut part) = self.part(row.key);
+        part.settle(hash, row, &self.hasher);
+        drop(part);
+        self.unmarked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same for many, part by part: each part is locked once, and its tables stay in the cache meanwhile.
+    pub fn settle_all(&self, rows: &[Row]) {
+        self.for_each_part(
+            rows.len(),
+            |index| rows[index].key,
+            |part, index, hash| {
+                part.settle(hash, rows[index], &self.hasher);
+            },
+        );
+        self.unmarked.fetch_add(rows.len(), Ordering::Relaxed);
+    }
+
+    /// A row that goes to the index with the others and is not looked for here.
+    pub fn add(&self, row: Row) {
+        self.part(row.key).1.unmarked.rows.push(row);
+        self.unmarked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands over all rows since the last mark; they can be found until they are forgotten.
+    pub fn mark(&self, lsn: u64) -> Vec<Row> {
+        let mut all = Vec::with_capacity(self.unmarked.swap(0, Ordering::Relaxed));
+        for part in &self.parts {
+            let mut part = lock(part);
+            all.extend_from_slice(&part.unmarked.rows);
+            let next = part.spare.take().unwrap_or_default();
+            let marked = std::mem::replace(&mut part.unmarked, next);
+            part.marked.push_back((lsn, marked));
+        }
+        all
+    }
+
+    /// Forgets the rows of all marks up to this position.
+    pub fn forget(&self, lsn: u64) {
+        for part in &self.parts {
+            let mut part = lock(part);
+            while part.marked.front().is_some_and(|(of, _)| *of <= lsn) {
+                let (_, mut generation) = part.marked.pop_front().expect("looked at a moment ago");
+                generation.rows.clear();
+                generation.places.clear();
+                part.spare = Some(generation);
+            }
+        }
+    }
+
+    pub fn unmarked_count(&self) -> usize {
+        self.unmarked.load(Ordering::Relaxed)
+    }
+
+    /// All ids that are here.
+    pub fn count(&self) -> usize {
+        let count = |part: &Mutex<Part>| {
+            let part = lock(part);
+            let marked: usize = part.marked.iter().map(|(_, generation)| generation.rows.len()).sum();
+            part.under_way.len() + part.unmarked.rows.len() + marked
+        };
+        self.parts.iter().map(|part| count(part)).sum()
+    }
+
+    /// Runs through `count` ids, part by part and in each part in their order.
+    fn for_each_part(&self, count: usize, id: impl Fn(usize) -> u128, mut f: impl FnMut(&mut Part, usize, u64)) {
+        let hashes: Vec<u64> = (0..count).map(|index| self.hasher.hash_one(id(index))).collect();
+        let mut ends = [0u32; PARTS + 1];
+        hashes.iter().for_each(|hash| ends[part_of(*hash) + 1] += 1);
+        for part in 0..PARTS {
+            ends[part + 1] += ends[part];
+        }
+        let mut order = vec![0u32; count];
+        for (index, hash) in (0u32..).zip(&hashes) {
+            let end = &mut ends[part_of(*hash)];
+            order[*end as usize] = index;
+            *end += 1;
+        }
+        let mut rest = &order[..];
+        while let Some(&first) = rest.first() {
+            let number = part_of(hashes[first as usize]);
+            let (these, others) = rest.split_at(rest.len() + ends[number] as usize - count);
+            let mut part = lock(&self.parts[number]);
+            these.iter().for_each(|index| f(&mut part, *index as usize, hashes[*index as usize]));
+            rest = others;
+        }
+    }
+
+    fn part(&self, id: u128) -> (u64, MutexGuard<'_, Part>) {
+        let hash = self.hasher.hash_one(id);
+        (hash, lock(&self.parts[part_of(hash)]))
+    }
+}
+
+impl Part {
+    fn find(&self, hash: u64, id: u128) -> Option<Taken> {
+        if self.under_way.find(hash, |other| *other == id).is_some() {
+            return Some(Taken::UnderWay);
+        }
+        let generations = std::iter::once(&self.unmarked).chain(self.marked.iter().map(|(_, generation)| generation));
+        let lsn = |generation: &Generation| {
+            let is_it = |place: &u32| generation.rows[*place as usize].key == id;
+            generation.places.find(hash, is_it).map(|place| generation.rows[*place as usize].lsn)
+        };
+        generations.filter_map(lsn).next().map(Taken::By)
+    }
+
+    fn take<E>(
+        &mut self,
+        hash: u64,
+        id: u128,
+        hasher: &DefaultHashBuilder,
+        is_free: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<Option<Taken>, E> {
+        let taken = self.find(hash, id);
+        if taken.is_none() && is_free()? {
+            self.under_way.insert_unique(hash, id, |id| hasher.hash_one(id));
+        }
+        Ok(taken)
+    }
+
+    fn settle(&mut self, hash: u64, row: Row, hasher: &DefaultHashBuilder) {
+        self.end(hash, row.key);
+        let Generation { rows, places } = &mut self.unmarked;
+        let place = u32::try_from(rows.len()).expect("a mark is set before there are so many");
+        rows.push(row);
+        places.insert_unique(hash, place, |place| hasher.hash_one(rows[*place as usize].key));
+    }
+
+    fn end(&mut self, hash: u64, id: u128) -> bool {
+        self.under_way.find_entry(hash, |other| *other == id).map(|entry| entry.remove()).is_ok()
+    }
+}
+
+/// A table takes its tags from the uppermost bits of a hash and its buckets from the lowest, so the part takes others.
+fn part_of(hash: u64) -> usize {
+    (hash >> 48) as usize % PARTS
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(recent: &Recent, id: u128) -> Option<Taken> {
+        recent.take(id, || Ok::<bool, ()>(true)).expect("nothing fails here")
+    }
+
+    #[test]
+    fn an_id_is_found_from_its_claim_until_it_is_forgotten() {
+        let recent = Recent::new();
+        for id in 0..10_000 {
+            assert_eq!(take(&recent, id), None);
+            assert_eq!(take(&recent, id), Some(Taken::UnderWay));
+        }
+        recent.abandon(0);
+        assert_eq!(recent.find(0), None);
+        for round in 0..5u64 {
+            for id in 1 + round * 1_000..=(round + 1) * 1_000 {
+                recent.settle(Row { key: id.into(), lsn: id, value: 0 });
+            }
+            assert_eq!(recent.unmarked_count(), 1_000);
+            let mut rows: Vec<u64> = recent.mark((round + 1) * 1_000).iter().map(|row| row.lsn).collect();
+            rows.sort_unstable();
+            assert_eq!(rows, (1 + round * 1_000..=(round + 1) * 1_000).collect::<Vec<_>>());
+            // One mark is on its way to the index while the next one is collected.
+            recent.forget(round * 1_000);
+            for id in 1..=(round + 1) * 1_000 {
+                let expected = (id > round * 1_000).then_some(Taken::By(id));
+                assert_eq!(recent.find(id.into()), expected, "{id} in round {round}");
+            }
+            assert_eq!(recent.find(9_000), Some(Taken::UnderWay));
+        }
+        assert_eq!(recent.count(), 1_000 + 10_000 - 5_000 - 1);
+    }
+
+    #[test]
+    fn an_id_that_is_taken_elsewhere_is_not_taken_here() {
+        let recent = Recent::new();
+        assert_eq!(recent.take(7, || Ok::<bool, ()>(false)), Ok(None));
+        assert_eq!(recent.take(7, || Err("the disk cannot be read")), Err("the disk cannot be read"));
+        assert_eq!(recent.count(), 0);
+    }
+}
