@@ -124,6 +124,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(limits.http2_streams_max)
         .initial_stream_window_size(limits.http2_window_bytes)
         .initial_connection_window_size(limits.http2_window_bytes.saturating_mul(4))
+        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle)
         .keep_alive_timeout(limits.header_read);
     builder

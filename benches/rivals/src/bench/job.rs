@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::postgres::Way;
 use super::stage::{KEY, SEED, Stage, post};
-use super::{flame, process};
+use super::{Watch, flame, process};
 use crate::error::Error;
 use crate::figures::{Figures, RATE, figures};
 
@@ -17,6 +17,8 @@ use crate::figures::{Figures, RATE, figures};
 const WALLETS_OF_POSTGRES: u32 = 100_000;
 /// A ledger that takes no memory to speak of.
 const WALLETS_OF_NOTHING: u32 = 2;
+/// The file in which `perf` leaves its counts.
+pub const COUNTS: &str = "counts.csv";
 const MEMORY_PERIOD: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Debug)]
@@ -149,11 +151,15 @@ fn start_once(wallets: u32, stage: &Stage<'_>) -> Result<(f64, f64, f64), Error>
 
 /// Runs a command, which is what is measured or drives it; with `perf` looking on, if that was asked for.
 fn watched(mut command: Command, process: Option<u32>, stage: &Stage<'_>) -> Result<String, Error> {
-    if !stage.settings.flames {
+    let watch = stage.settings.watch;
+    let data = stage.path(if watch == Watch::Counts { COUNTS } else { "perf.data" });
+    if watch == Watch::Nothing {
         return process::output(&mut command);
     }
-    let data = stage.path("perf.data");
-    let printed = process::output(&mut flame::watched(&command, process, &data))?;
+    let printed = process::output(&mut flame::watched(&command, process, watch, &data))?;
+    if watch == Watch::Counts {
+        return Ok(printed);
+    }
     let drawn = stage.settings.dir.join("flames").join(stage.row).with_extension("svg");
     // The engine's load is made on the main thread.
     let is_engine = command.get_args().next().is_some_and(|argument| argument == "engine");
@@ -250,6 +256,7 @@ fn read_report(path: &Path, cpu_seconds: f64) -> Result<Figures, Error> {
         }
     }
     figures.insert("server_cpu_nanos_each".to_owned(), cpu_seconds * 1e9 / accepted);
+    figures.insert("transfers".to_owned(), accepted);
     let busy = number(&report["busy"]);
     if busy > 0.0 {
         figures.insert("busy".to_owned(), busy);

@@ -38,7 +38,7 @@ pub struct BenchArgs {
     /// Every row for a fraction of a second, on a machine that may be busy: only to see that every row gives figures
     #[arg(long)]
     smoke: bool,
-    /// Draw a flame graph of each row's first side instead, into the folder flames
+    /// Draw a flame graph of each row's first side instead, and count its system calls, into the folder flames
     #[arg(long)]
     flames: bool,
     /// Turns of each side of a row
@@ -71,13 +71,21 @@ pub struct Settings {
     pub large: u32,
     pub middle: u32,
     pub small: u32,
-    pub flames: bool,
+    pub watch: Watch,
     /// So many transfers over HTTP instead of a time: on a busy machine a moment may pass without any.
     pub transfers: Option<u32>,
     /// `None`: whatever the machine does.
     pub patience: Option<Duration>,
     pub dir: PathBuf,
     pub programs: PathBuf,
+}
+
+/// What `perf` looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    Nothing,
+    Stacks,
+    Counts,
 }
 
 /// One bulk request, or some hundred single ones.
@@ -91,7 +99,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let _alone = alone(&settings.dir)?;
-    if settings.flames {
+    if args.flames {
         return flames(&rows, &settings);
     }
     let mut report = Report::new(&settings);
@@ -102,6 +110,19 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
     }
     println!("\n{}", settings.dir.join("report.html").display());
     Ok(ExitCode::from(u8::from(report.has_failures())))
+}
+
+/// Writes down what was counted, if anything was, for each transfer.
+fn counted(run: Option<report::Run>, stage: &Stage<'_>, to: &Path) -> Result<(), Error> {
+    let transfers = run.and_then(|run| run.figures.get("transfers").copied());
+    match (transfers, flame::counts(&stage.path(job::COUNTS))?) {
+        (Some(transfers), counts) if !counts.is_empty() && transfers > 0.0 => {
+            let lines = counts.iter().map(|(name, count)| format!("{name} {:.4}\n", count / transfers));
+            let text = format!("transfers {transfers}\nfor each transfer:\n{}", lines.collect::<String>());
+            std::fs::write(to, text).map_err(Error::io(format!("write {}", to.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the folder this program's own for as long as the file lives: two that measure at once would measure each other.
@@ -129,17 +150,18 @@ fn flames(rows: &[Row], settings: &Settings) -> Result<ExitCode, Error> {
     std::fs::create_dir_all(&dir).map_err(Error::io(format!("make {}", dir.display())))?;
     let mut failures = 0;
     for row in rows {
-        let mut stage = Stage::new(settings, row.name)?;
         let Some(side) = row.sides.first() else { continue };
-        match turn_of(side, &mut stage, settings) {
-            Ok(_) => {
-                let drawn = dir.join(row.name).with_extension("svg");
-                let shown = if drawn.exists() { drawn.display().to_string() } else { "nothing to draw".to_owned() };
-                println!("{:<22} {shown}", row.name);
-            }
-            Err(error) => {
-                failures += 1;
-                println!("{:<22} FAILED: {}", row.name, with_causes(&error));
+        for (watch, extension) in [(Watch::Stacks, "svg"), (Watch::Counts, "txt")] {
+            let settings = Settings { watch, ..settings.clone() };
+            let mut stage = Stage::new(&settings, row.name)?;
+            let written = dir.join(row.name).with_extension(extension);
+            match turn_of(side, &mut stage, &settings).and_then(|run| counted(run, &stage, &written)) {
+                Ok(()) if written.exists() => println!("{:<22} {}", row.name, written.display()),
+                Ok(()) => println!("{:<22} nothing to watch", row.name),
+                Err(error) => {
+                    failures += 1;
+                    println!("{:<22} FAILED: {}", row.name, with_causes(&error));
+                }
             }
         }
     }
@@ -164,7 +186,7 @@ fn settings(args: &BenchArgs) -> Result<Settings, Error> {
         large: args.wallets.unwrap_or(large),
         middle,
         small,
-        flames: args.flames,
+        watch: Watch::Nothing,
         transfers: args.smoke.then_some(SMOKE_TRANSFERS),
         patience: (!args.smoke).then_some(args.patience),
         dir: absolute(args.dir.clone().unwrap_or_else(|| default_dir.into()))?,
