@@ -1,6 +1,6 @@
 //! A write-ahead log: bytes in, bytes out, durable with one fdatasync a group.
-//! The layout on disk stands in docs/formats.md. Not in here: what a record means, when to group, and when to read a
-//! clock; times come in as arguments.
+//! The layout on disk stands in docs/formats.md. Not in here: what a record means, when to group, and what time it is;
+//! a group's time comes in as an argument.
 
 pub mod disk;
 mod error;
