@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use florin::engine::claims::Claims;
-use florin::engine::conversation::{Acts, Answer, Batch, Conversation};
+use florin::engine::conversation::{Acts, Answer, Answers, Batch, Conversation, Conversations};
 use florin::engine::host::{ShardActor, Wires};
 use florin::engine::messages::{Group, JournalBatch, JournalMessage, ShardMessage};
 use florin::engine::placement::Placement;
@@ -129,7 +129,7 @@ impl Hosted {
 fn run_journal(receiver: &Receiver<JournalMessage>, wires: &Wires) {
     let mut positions = Positions::default();
     let to_all = |message: &dyn Fn() -> ShardMessage| {
-        for shard in 0..wires.shards().len() {
+        for shard in 0..wires.shard_count() {
             wires.to_shard(shard, message());
         }
     };
@@ -175,10 +175,10 @@ impl Positions {
 fn prepares(
     transfers: Vec<Transfer>,
     placement: Placement,
-) -> (Vec<(usize, ShardMessage)>, oneshot::Receiver<Vec<Answer>>) {
+) -> (Vec<(usize, ShardMessage)>, oneshot::Receiver<Answers>) {
     let shards = placement.shards();
-    let mut lanes: Vec<Vec<Conversation>> =
-        (0..shards).map(|_| Vec::with_capacity(transfers.len() / shards + 1)).collect();
+    let mut lanes: Vec<Conversations> =
+        (0..shards).map(|_| Conversations::with_capacity(transfers.len() / shards + 1)).collect();
     for (ticket, transfer) in (0u32..).zip(&transfers) {
         let lane = placement.shard_of(transfer.legs()[0].wallet);
         lanes[lane].push(Conversation::new(ticket));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use crate::ledger::{
@@ -61,6 +61,9 @@ pub enum Answer {
     Overloaded,
     ReadOnly,
 }
+
+/// The answers to a batch, by ticket.
+pub type Answers = SmallVec<[Answer; 1]>;
 
 /// What is asked of the wallets, but for plain transfers.
 #[derive(Debug)]
@@ -142,6 +145,9 @@ pub struct Conversation {
     pub slots: [u32; SLOTS],
     pub refused: Option<Reject>,
 }
+
+/// Conversations of one batch that go the same way.
+pub type Conversations = SmallVec<[Conversation; 1]>;
 
 /// Places that a conversation remembers: those of nearly every transfer.
 pub const SLOTS: usize = 2;
@@ -425,9 +431,9 @@ pub struct Batch {
 
 #[derive(Debug)]
 struct BatchState {
-    answers: Vec<Answer>,
+    answers: Answers,
     pending: usize,
-    reply: Option<oneshot::Sender<Vec<Answer>>>,
+    reply: Option<oneshot::Sender<Answers>>,
 }
 
 /// Conversations under way, counted against a limit.
@@ -459,9 +465,10 @@ impl Batch {
         asked: usize,
         now_micros: u64,
         room: Option<Room>,
-    ) -> (Arc<Batch>, oneshot::Receiver<Vec<Answer>>) {
+    ) -> (Arc<Batch>, oneshot::Receiver<Answers>) {
         let (reply, receiver) = oneshot::channel();
-        let state = BatchState { answers: vec![Answer::Pending; acts.count()], pending: asked, reply: Some(reply) };
+        let state =
+            BatchState { answers: smallvec![Answer::Pending; acts.count()], pending: asked, reply: Some(reply) };
         (Arc::new(Batch { acts, now_micros, state: Mutex::new(state), _room: room }), receiver)
     }
 

@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use smallvec::smallvec;
 use tokio::sync::oneshot;
 
 use crate::ledger::fingerprint::Fingerprint;
@@ -14,7 +15,9 @@ use crate::ledger::{
 };
 
 use super::claims::{Claim, Claims};
-use super::conversation::{Act, Acts, Answer, Atomic, Batch, CaptureAct, Conversation, Failure, ReleaseAct, Room};
+use super::conversation::{
+    Act, Acts, Answer, Answers, Atomic, Batch, CaptureAct, Conversation, Conversations, Failure, ReleaseAct, Room,
+};
 use super::face::{AtomicRefusal, CaptureRequest, Outcome, Receipt, Refusal};
 use super::lookup::{Found, HoldView};
 use super::messages::{JournalBatch, ShardMessage};
@@ -45,7 +48,7 @@ pub enum Begun {
 #[derive(Debug)]
 pub struct Asked {
     pub messages: Vec<Outgoing>,
-    pub answers: oneshot::Receiver<Vec<Answer>>,
+    pub answers: oneshot::Receiver<Answers>,
 }
 
 /// A message from the desk.
@@ -71,7 +74,7 @@ pub enum BegunAll {
 
 impl BegunEach {
     /// The outcomes in the order of the requests.
-    pub fn finish(self, answers: Vec<Answer>) -> Vec<Outcome> {
+    pub fn finish(self, answers: &[Answer]) -> Vec<Outcome> {
         let outcome = |(index, known): (usize, Option<Outcome>)| {
             known.unwrap_or_else(|| answers.get(index).copied().map_or_else(stopping, outcome_of))
         };
@@ -330,7 +333,7 @@ impl Desk {
                 conversation.refused = Some(reject);
                 let acts = Acts::One(Act::Refuse { id, fingerprint });
                 let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
-                let batch = JournalBatch { batch, conversations: vec![conversation] };
+                let batch = JournalBatch { batch, conversations: smallvec![conversation] };
                 Begun::Asked(Asked { messages: vec![Outgoing::Journal(batch)], answers })
             }
             other => Begun::Answered(self.not_new(other, id, fingerprint)),
@@ -386,20 +389,20 @@ impl Desk {
         Room::take(&self.status.in_flight, count, self.in_flight_max).ok_or(Failure::Overloaded)
     }
 
-    fn lanes(&self, expected: usize) -> Vec<Vec<Conversation>> {
+    fn lanes(&self, expected: usize) -> Vec<Conversations> {
         let shards = self.placement.shards();
-        (0..shards).map(|_| Vec::with_capacity(expected / shards + 1)).collect()
+        (0..shards).map(|_| Conversations::with_capacity(expected / shards + 1)).collect()
     }
 
     fn send_one(&self, acts: Acts, room: Room, now_micros: u64) -> Asked {
         let first = acts.get(0).stop(0).expect("it visits a wallet").wallet;
         let shard = self.placement.shard_of(first);
         let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
-        let message = ShardMessage::Prepare { batch, conversations: vec![Conversation::new(0)] };
+        let message = ShardMessage::Prepare { batch, conversations: smallvec![Conversation::new(0)] };
         Asked { messages: vec![Outgoing::Shard(shard, message)], answers }
     }
 
-    fn send(&self, acts: Acts, asked: usize, lanes: Vec<Vec<Conversation>>, room: Room, now_micros: u64) -> Asked {
+    fn send(&self, acts: Acts, asked: usize, lanes: Vec<Conversations>, room: Room, now_micros: u64) -> Asked {
         let (batch, answers) = Batch::new(acts, asked, now_micros, Some(room));
         let mut messages = Vec::with_capacity(lanes.len());
         for (shard, conversations) in lanes.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use crate::ledger::{
 };
 
 use super::clock::now_micros;
-use super::conversation::{Answer, Failure};
+use super::conversation::{Answers, Failure};
 use super::desk::{Asked, Begun, BegunAll, Outgoing, first_outcome};
 use super::life::Engine;
 use super::messages::JournalMessage;
@@ -65,9 +65,9 @@ impl Engine {
         let mut begun = self.inner.desk.transfer_each(transfers, now_micros());
         let answers = match begun.asked.take() {
             Some(asked) => self.converse(asked).await,
-            None => Vec::new(),
+            None => Answers::new(),
         };
-        begun.finish(answers)
+        begun.finish(&answers)
     }
 
     /// Many transfers, all or none. Money that comes in by one of them cannot be spent by another.
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     /// Sends messages and waits for all answers, by ticket; none when the engine has stopped.
-    async fn converse(&self, asked: Asked) -> Vec<Answer> {
+    async fn converse(&self, asked: Asked) -> Answers {
         for message in asked.messages {
             match message {
                 Outgoing::Shard(shard, message) => {

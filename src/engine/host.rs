@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,31 @@ use super::messages::{IndexerMessage, JournalMessage, ReadOnly, ShardMessage};
 use super::shard::{Outbox, Shard};
 use super::status::{Status, with_causes};
 
+/// So many conversations go on at once at the latest, so that others need not wait for all that lay in a mailbox.
+const CONVERSATIONS_PER_DELIVERY: usize = 512;
+
 /// How often the shards look for holds that have expired.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What a shard's actor is told: that something lies in its mailbox, or that time has gone on.
+#[derive(Debug)]
+pub enum Bell {
+    Mail,
+    Tick,
+}
+
+/// A shard's mailbox, first in, first out. An actor's own mailbox costs a wake-up and an allocation for each message;
+/// here that is paid once for all that comes in until the actor looks.
+#[derive(Debug)]
+struct Mailbox {
+    messages: Mutex<Vec<ShardMessage>>,
+    actor: ActorRef<Bell>,
+}
 
 /// The ways between the parts.
 #[derive(Debug)]
 pub struct Wires {
-    shards: OnceLock<Vec<ActorRef<ShardMessage>>>,
+    shards: OnceLock<Vec<Mailbox>>,
     pub journal: Sender<JournalMessage>,
     pub indexer: Sender<IndexerMessage>,
 }
@@ -36,26 +54,37 @@ impl Wires {
         Wires { shards: OnceLock::new(), journal, indexer }
     }
 
-    pub fn connect(&self, shards: Vec<ActorRef<ShardMessage>>) {
-        self.shards.set(shards).expect("connected once, at the start");
+    pub fn connect(&self, shards: Vec<ActorRef<Bell>>) {
+        let mailbox = |actor| Mailbox { messages: Mutex::default(), actor };
+        let mailboxes = shards.into_iter().map(mailbox).collect();
+        self.shards.set(mailboxes).expect("connected once, at the start");
     }
 
-    pub fn shards(&self) -> &[ActorRef<ShardMessage>] {
+    pub fn shards(&self) -> impl Iterator<Item = &ActorRef<Bell>> {
+        self.mailboxes().iter().map(|mailbox| &mailbox.actor)
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.mailboxes().len()
+    }
+
+    fn mailboxes(&self) -> &[Mailbox] {
         self.shards.get().map_or(&[], Vec::as_slice)
     }
 
     /// False when the engine has stopped.
     pub fn to_shard(&self, shard: usize, message: ShardMessage) -> bool {
-        self.shards().get(shard).is_some_and(|shard| shard.send_message(message).is_ok())
+        self.mailboxes().get(shard).is_some_and(|mailbox| mailbox.put(message))
     }
 
     fn to_all_shards(&self, mut message: impl FnMut() -> ShardMessage) {
-        for shard in 0..self.shards().len() {
+        for shard in 0..self.shard_count() {
             self.to_shard(shard, message());
         }
     }
 
     fn deliver(&self, out: &mut Outbox) {
+        out.conversations = 0;
         for (shard, message) in out.shards.drain(..) {
             self.to_shard(shard, message);
         }
@@ -71,6 +100,22 @@ impl Wires {
     }
 }
 
+impl Mailbox {
+    /// False when the shard has stopped.
+    fn put(&self, message: ShardMessage) -> bool {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = messages.is_empty();
+        messages.push(message);
+        drop(messages);
+        // Whoever put in the first one rings; until the shard has taken it, the others lie under the same bell.
+        !is_first || self.actor.send_message(Bell::Mail).is_ok()
+    }
+
+    fn take(&self, into: &mut Vec<ShardMessage>) {
+        std::mem::swap(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+}
+
 /// Hosts one shard.
 pub struct ShardActor;
 
@@ -79,30 +124,42 @@ pub struct ShardState {
     shard: Shard,
     wires: Arc<Wires>,
     out: Outbox,
+    /// A buffer: what was taken out of the mailbox.
+    mail: Vec<ShardMessage>,
 }
 
 impl Actor for ShardActor {
-    type Msg = ShardMessage;
+    type Msg = Bell;
     type State = ShardState;
     type Arguments = (Shard, Arc<Wires>);
 
     async fn pre_start(
         &self,
-        myself: ActorRef<ShardMessage>,
+        myself: ActorRef<Bell>,
         (shard, wires): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
-        myself.send_interval(TICK, || ShardMessage::Tick { now_micros: now_micros() });
-        Ok(ShardState { shard, wires, out: Outbox::default() })
+        myself.send_interval(TICK, || Bell::Tick);
+        Ok(ShardState { shard, wires, out: Outbox::default(), mail: Vec::new() })
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<ShardMessage>,
-        message: ShardMessage,
+        _myself: ActorRef<Bell>,
+        bell: Bell,
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
-        state.shard.handle(message, &mut state.out);
-        state.wires.deliver(&mut state.out);
+        let ShardState { shard, wires, out, mail } = state;
+        match bell {
+            Bell::Mail => wires.mailboxes()[shard.index()].take(mail),
+            Bell::Tick => mail.push(ShardMessage::Tick { now_micros: now_micros() }),
+        }
+        for message in mail.drain(..) {
+            shard.handle(message, out);
+            if out.conversations >= CONVERSATIONS_PER_DELIVERY {
+                wires.deliver(out);
+            }
+        }
+        wires.deliver(out);
         Ok(())
     }
 }
@@ -275,7 +332,8 @@ impl JournalThread {
                     self.status.last_lsn.store(group.last_lsn, Ordering::Release);
                     self.journal.settled(&group, &mut self.outputs);
                     self.status.groups.fetch_add(1, Ordering::Relaxed);
-                    group.answer();
+                    let shard = group.answering_shard(self.wires.shard_count());
+                    self.wires.to_shard(shard, ShardMessage::Answer(group));
                 }
                 JournalOutput::Mark { lsn, cut } => {
                     self.wires.to_all_shards(|| ShardMessage::Mark { lsn, cut: cut.clone() });

@@ -155,7 +155,7 @@ impl Journal {
             let fits = |conversation: &&Conversation| self.encode(conversation, batch.batch.act(conversation.ticket));
             let fitting = batch.conversations.iter().take_while(fits).count();
             if fitting < batch.conversations.len() {
-                let rest = batch.conversations.split_off(fitting);
+                let rest = batch.conversations.drain(fitting..).collect();
                 self.waiting.push_front(JournalBatch { batch: Arc::clone(&batch.batch), conversations: rest });
                 if fitting > 0 {
                     batches.push(batch);

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::ledger::{Authorization, Hold, HoldId, Limits, Wallet, WalletId};
 
-use super::conversation::{Answer, Batch, Conversation};
+use super::conversation::{Answer, Batch, Conversations};
 use super::runs::Row;
 
 /// What a shard's mailbox takes.
@@ -17,12 +17,15 @@ pub enum ShardMessage {
     /// Conversations whose next stop is a wallet of this shard.
     Prepare {
         batch: Arc<Batch>,
-        conversations: Vec<Conversation>,
+        conversations: Conversations,
     },
     /// A later wallet refused: what was put aside here is given back.
     Undo(Vec<Undo>),
     /// A group is durable. Groups come in the order of their LSNs.
     Settle(Arc<Group>),
+    /// Every shard has this group in its mailbox, and its ids are noted: those who wait for it are told. A shard does it
+    /// and not the journal, because whoever is woken goes on on the thread that woke him.
+    Answer(Arc<Group>),
     /// All groups up to `lsn` have been settled before this message, and none after it.
     Mark {
         lsn: u64,
@@ -62,7 +65,7 @@ pub enum Undo {
 #[derive(Debug)]
 pub struct JournalBatch {
     pub batch: Arc<Batch>,
-    pub conversations: Vec<Conversation>,
+    pub conversations: Conversations,
 }
 
 /// What one write to the log made durable.
@@ -151,6 +154,11 @@ pub struct RecentEntries {
 }
 
 impl Group {
+    /// Which shard tells them: a different one each time.
+    pub fn answering_shard(&self, shards: usize) -> usize {
+        (self.last_lsn % shards as u64) as usize
+    }
+
     /// Tells everyone who waits for a part of this group that it is durable.
     pub fn answer(&self) {
         let mut lsn = self.first_lsn;

@@ -249,7 +249,7 @@ impl Camera {
         cut: &crossbeam::channel::Receiver<super::messages::Chunk>,
         collector: &mut Collector,
     ) -> Result<(), SnapshotError> {
-        let mut copying = self.wires.shards().len();
+        let mut copying = self.wires.shard_count();
         for shard in 0..copying {
             self.wires.to_shard(shard, ShardMessage::CopyMore);
         }

@@ -294,8 +294,9 @@ async fn an_id_that_two_records_decided_is_named_with_both() {
     let disk: Arc<dyn wal::disk::Disk> = Arc::new(wal::disk::RealDisk);
     let ids = Arc::new(Runs::open(disk, &dir.path().join("index").join("ids")).expect("an empty index"));
     let mut rows = Vec::new();
-    let row_of = florin::engine::claims::rows_of;
-    events.iter().zip(1..=15).for_each(|(event, lsn)| row_of(event, lsn, |row, _| rows.push(row)));
+    for (event, lsn) in events.iter().zip(1..=15) {
+        florin::engine::claims::rows_of(event, lsn, |row, _| rows.push(row));
+    }
     ids.add(rows, 15).expect("it is written");
     assert_eq!(twice(&on("verify", dir.path(), &["--json"])), 15);
 }

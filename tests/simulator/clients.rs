@@ -1,7 +1,6 @@
 //! Clients: each has one request under way, remembers what it was told, and repeats old requests, above all those whose
 //! answer it never heard.
 
-use florin::engine::conversation::Answer;
 use florin::engine::desk::{Begun, BegunAll, BegunEach, first_outcome};
 use florin::engine::{AtomicRefusal, CaptureRequest, Failure, Outcome, Receipt};
 use florin::ledger::fingerprint::Fingerprint;
@@ -42,7 +41,7 @@ pub struct Clients {
     next_id: u128,
 }
 
-type Answers = oneshot::Receiver<Vec<Answer>>;
+type Answers = oneshot::Receiver<florin::engine::conversation::Answers>;
 
 enum Waiting {
     One(Ask, Answers),
@@ -78,7 +77,7 @@ impl Clients {
             },
             Waiting::Each(transfers, begun, mut answers) => match answers.try_recv() {
                 Ok(answers) => {
-                    told_each(&transfers, begun.finish(answers), world);
+                    told_each(&transfers, begun.finish(&answers), world);
                     Ask::Each(transfers)
                 }
                 Err(TryRecvError::Closed) => return,
@@ -141,7 +140,7 @@ impl Clients {
                         self.waiting[client] = Some(Waiting::Each(transfers, begun, asked.answers));
                     }
                     None => {
-                        told_each(&transfers, begun.finish(Vec::new()), world);
+                        told_each(&transfers, begun.finish(&[]), world);
                         self.look_after(client, &Ask::Each(transfers), life, world);
                     }
                 }

@@ -31,7 +31,6 @@ enum Sent {
     Answer(Arc<Batch>, u32, Answer),
     /// The journal itself: every shard has the group.
     Settled(Arc<Group>),
-    AnswerGroup(Arc<Group>),
     Marked(oneshot::Sender<Result<Marked, ReadOnly>>, Result<Marked, ReadOnly>),
 }
 
@@ -209,7 +208,6 @@ impl Life {
                 self.journal.machine.settled(&group, &mut outputs);
                 self.send_from_journal(outputs);
             }
-            Sent::AnswerGroup(group) => group.answer(),
             Sent::Marked(reply, marked) => reply.send(marked).unwrap_or_default(),
         }
     }
@@ -280,7 +278,8 @@ impl Life {
                         self.journal.outbox.push_back(Sent::Shard(shard, settle));
                     }
                     self.journal.outbox.push_back(Sent::Settled(Arc::clone(&group)));
-                    self.journal.outbox.push_back(Sent::AnswerGroup(group));
+                    let shard = group.answering_shard(self.shards.len());
+                    self.journal.outbox.push_back(Sent::Shard(shard, ShardMessage::Answer(group)));
                 }
                 JournalOutput::Mark { lsn, cut } => {
                     for shard in 0..self.shards.len() {

@@ -12,10 +12,12 @@ mod table;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, Status, Wallet, WalletId};
 
 use super::claims::Claims;
-use super::conversation::{Answer, Batch, Conversation};
+use super::conversation::{Answer, Batch, Conversation, Conversations};
 use super::messages::{IndexerMessage, JournalBatch, RecentEntries, ShardMessage, WalletRead};
 use super::placement::Placement;
 
@@ -50,6 +52,8 @@ pub struct Outbox {
     pub journal: Vec<JournalBatch>,
     pub answers: Vec<(Arc<Batch>, u32, Answer)>,
     pub indexer: Vec<IndexerMessage>,
+    /// How many conversations are in all that.
+    pub conversations: usize,
 }
 
 impl Shard {
@@ -68,6 +72,10 @@ impl Shard {
             copying: None,
             settled_lsn: 0,
         }
+    }
+
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     pub fn hosts(&self, wallet: WalletId) -> bool {
@@ -104,6 +112,7 @@ impl Shard {
             ShardMessage::Prepare { batch, conversations } => self.prepare(&batch, conversations, out),
             ShardMessage::Undo(undos) => undos.into_iter().for_each(|undo| self.undo(undo, out)),
             ShardMessage::Settle(group) => self.settle(&group, out),
+            ShardMessage::Answer(group) => group.answer(),
             ShardMessage::Mark { lsn, cut } => {
                 // A cut may be asked for where a mark has been set already. A second part of that mark would be
                 // taken for the part of a shard that has not sent its own yet.
@@ -148,16 +157,16 @@ impl Shard {
 /// What one message makes of the conversations of one batch, collected to be sent in one piece.
 struct Lanes<'a> {
     batch: &'a Arc<Batch>,
-    shards: Vec<Vec<Conversation>>,
-    journal: Vec<Conversation>,
+    shards: SmallVec<[Conversations; 4]>,
+    journal: Conversations,
     /// How many conversations came in: room for all of them is made at once in a lane that gets one.
     expected: usize,
 }
 
 impl<'a> Lanes<'a> {
     fn new(batch: &'a Arc<Batch>, placement: Placement, expected: usize) -> Lanes<'a> {
-        let shards = (0..placement.shards()).map(|_| Vec::new()).collect();
-        Lanes { batch, shards, journal: Vec::new(), expected }
+        let shards = (0..placement.shards()).map(|_| Conversations::new()).collect();
+        Lanes { batch, shards, journal: Conversations::new(), expected }
     }
 
     fn push_to_shard(&mut self, shard: usize, conversation: Conversation) {
@@ -171,18 +180,20 @@ impl<'a> Lanes<'a> {
     fn send(self, out: &mut Outbox) {
         for (shard, conversations) in self.shards.into_iter().enumerate() {
             if !conversations.is_empty() {
+                out.conversations += conversations.len();
                 let batch = Arc::clone(self.batch);
                 out.shards.push((shard, ShardMessage::Prepare { batch, conversations }));
             }
         }
         if !self.journal.is_empty() {
+            out.conversations += self.journal.len();
             out.journal.push(JournalBatch { batch: Arc::clone(self.batch), conversations: self.journal });
         }
     }
 }
 
-fn push(lane: &mut Vec<Conversation>, conversation: Conversation, expected: usize) {
-    if lane.is_empty() {
+fn push(lane: &mut Conversations, conversation: Conversation, expected: usize) {
+    if lane.is_empty() && expected > 1 {
         lane.reserve_exact(expected);
     }
     lane.push(conversation);

@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use crate::ledger::{HoldEnd, Reject, Status, hold::Admission};
 
-use super::super::conversation::{Act, ActRef, Acts, Answer, Batch, Conversation, NO_SLOT, ReleaseAct, Stop};
+use super::super::conversation::{
+    Act, ActRef, Acts, Answer, Batch, Conversation, Conversations, NO_SLOT, ReleaseAct, Stop,
+};
 use super::super::messages::{JournalBatch, ShardMessage, Undo};
 use super::mailbox::Letter;
 use super::{Lanes, Outbox, Shard, TOGETHER};
@@ -20,7 +24,7 @@ enum Visit {
 }
 
 impl Shard {
-    pub(super) fn prepare(&mut self, batch: &Arc<Batch>, mut conversations: Vec<Conversation>, out: &mut Outbox) {
+    pub(super) fn prepare(&mut self, batch: &Arc<Batch>, mut conversations: Conversations, out: &mut Outbox) {
         let mut lanes = Lanes::new(batch, self.placement, conversations.len());
         // The wallets of a few conversations are looked up together before the first of them is asked, so that the
         // processor waits for memory once and not for each.
@@ -125,7 +129,7 @@ impl Shard {
                 let mut conversation = Conversation::new(0);
                 conversation.at = 1;
                 let (batch, _nobody_waits) = Batch::new(Acts::One(Act::Release(act)), 1, now_micros, None);
-                out.journal.push(JournalBatch { batch, conversations: vec![conversation] });
+                out.journal.push(JournalBatch { batch, conversations: smallvec![conversation] });
             }
         }
     }
