@@ -11,6 +11,9 @@ mod sim;
 pub use real::RealDisk;
 pub use sim::{Fault, SimDisk, SimFaults, SimSectors};
 
+/// Buffers that begin at a multiple of this can be written straight to any disk.
+pub const DIRECT_BYTES: usize = 4096;
+
 /// Folders and names. What changes here is durable only after `sync_dir` of the folder.
 pub trait Disk: Send + Sync + Debug {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
@@ -20,6 +23,11 @@ pub trait Disk: Send + Sync + Debug {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// A file that exists, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// The same, for one who syncs after each write: what is aligned to `DIRECT_BYTES` in memory, and to blocks of the
+    /// disk in the file, goes straight there where the file system can do that, without a copy in the page cache.
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path)
+    }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;

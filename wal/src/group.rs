@@ -2,17 +2,24 @@
 
 use std::fmt;
 
+use crate::disk::DIRECT_BYTES;
 use crate::format::{
-    BLOCK_BYTES, Chain, FRAME_HEADER_BYTES, FrameFields, FrameHeader, GROUP_BYTES_MAX, RECORD_BYTES_MAX,
-    RECORD_HEADER_BYTES,
+    BLOCK_BYTES, Chain, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameFields, FrameHeader, GROUP_BYTES_MAX,
+    RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
 };
 
 /// Records that become durable together. Meant to be filled, appended, cleared and filled again: the buffer stays.
 pub struct GroupBuilder {
-    /// Room for the frame's header, then the records, each behind its length.
-    frame: Vec<u8>,
+    /// Room for the frame's header, then the records, each behind its length; from `start` on.
+    buffer: Vec<u8>,
+    /// What lies before is there so that the frame begins where a disk can take it from directly. The buffer has all of
+    /// its room from the beginning and never moves.
+    start: usize,
     record_count: u32,
 }
+
+/// The largest frame, with a record on top that turns out to be too much.
+const ROOM_BYTES: usize = FRAME_BYTES_MAX + RECORD_HEADER_BYTES + RECORD_BYTES_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
@@ -25,29 +32,32 @@ pub enum PushError {
 
 impl GroupBuilder {
     pub fn new() -> GroupBuilder {
-        GroupBuilder { frame: vec![0; FRAME_HEADER_BYTES], record_count: 0 }
+        let mut buffer: Vec<u8> = Vec::with_capacity(DIRECT_BYTES + ROOM_BYTES);
+        let start = buffer.as_ptr().align_offset(DIRECT_BYTES).min(DIRECT_BYTES);
+        buffer.resize(start + FRAME_HEADER_BYTES, 0);
+        GroupBuilder { buffer, start, record_count: 0 }
     }
 
     /// Adds the record that `encode` writes at the end of the buffer; it must not touch what stands there before.
     pub fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
-        let length_at = self.frame.len();
+        let length_at = self.buffer.len();
         let record_at = length_at + RECORD_HEADER_BYTES;
-        self.frame.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
-        encode(&mut self.frame);
-        assert!(self.frame.len() >= record_at, "an encoder cut off bytes that were not its own");
-        let bytes = self.frame.len() - record_at;
+        self.buffer.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+        encode(&mut self.buffer);
+        assert!(self.buffer.len() >= record_at, "an encoder cut off bytes that were not its own");
+        let bytes = self.buffer.len() - record_at;
         let refusal = if bytes > RECORD_BYTES_MAX {
             Some(PushError::RecordTooLarge { bytes })
-        } else if self.frame.len() - FRAME_HEADER_BYTES > GROUP_BYTES_MAX {
+        } else if self.bytes() > GROUP_BYTES_MAX {
             Some(PushError::GroupFull)
         } else {
             None
         };
         if let Some(refusal) = refusal {
-            self.frame.truncate(length_at);
+            self.buffer.truncate(length_at);
             return Err(refusal);
         }
-        self.frame[length_at..record_at].copy_from_slice(&(bytes as u32).to_le_bytes());
+        self.buffer[length_at..record_at].copy_from_slice(&(bytes as u32).to_le_bytes());
         self.record_count += 1;
         Ok(())
     }
@@ -62,7 +72,7 @@ impl GroupBuilder {
 
     /// Bytes of the records and their lengths; `GROUP_BYTES_MAX` is the limit.
     pub fn bytes(&self) -> usize {
-        self.frame.len() - FRAME_HEADER_BYTES
+        self.buffer.len() - self.start - FRAME_HEADER_BYTES
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,12 +80,12 @@ impl GroupBuilder {
     }
 
     pub fn clear(&mut self) {
-        self.frame.truncate(FRAME_HEADER_BYTES);
+        self.buffer.truncate(self.start + FRAME_HEADER_BYTES);
         self.record_count = 0;
     }
 
     pub(crate) fn frame_bytes(&self) -> usize {
-        self.frame.len().next_multiple_of(BLOCK_BYTES)
+        (self.buffer.len() - self.start).next_multiple_of(BLOCK_BYTES)
     }
 
     /// Fills in header and padding, lends the finished frame to `write`, and takes the padding off again, so that a
@@ -88,13 +98,15 @@ impl GroupBuilder {
         seed: u32,
         write: impl FnOnce(&[u8], Chain) -> T,
     ) -> T {
-        let bytes = self.frame.len();
+        let bytes = self.buffer.len();
+        let padded = self.start + self.frame_bytes();
         let fields =
             FrameFields { payload_bytes: self.bytes() as u32, record_count: self.record_count, first_lsn, time_micros };
-        self.frame.resize(bytes.next_multiple_of(BLOCK_BYTES), 0);
-        let chain = FrameHeader::seal(&mut self.frame, fields, chain_before, seed);
-        let result = write(&self.frame, chain);
-        self.frame.truncate(bytes);
+        self.buffer.resize(padded, 0);
+        let frame = &mut self.buffer[self.start..];
+        let chain = FrameHeader::seal(frame, fields, chain_before, seed);
+        let result = write(frame, chain);
+        self.buffer.truncate(bytes);
         result
     }
 }

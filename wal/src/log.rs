@@ -136,7 +136,7 @@ impl Log {
         let file = self.preparer.take(&self.shared.places, number, self.segment_bytes)?;
         let needed = frame_bytes + BLOCK_BYTES as u64;
         if needed > self.segment_bytes {
-            fill_zeros(&*file, &path, self.segment_bytes, needed)?;
+            fill_zeros(&*file, &path, self.segment_bytes, needed, |_| {})?;
         }
         let header = SegmentHeader {
             log_id: self.segment.header.log_id,

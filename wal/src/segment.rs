@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{DIRECT_BYTES, Disk, DiskFile};
 use crate::error::Error;
 use crate::format::SegmentHeader;
 use marks::{Mark, Marks};
@@ -13,8 +14,7 @@ pub(crate) mod marks;
 pub(crate) mod window;
 
 /// Zeros are written and synced in steps, so that an append beside it never waits behind a whole segment.
-const FILL_BYTES: u64 = 1 << 20;
-const FILL_SYNC_BYTES: u64 = 4 << 20;
+const FILL_BYTES: u64 = 256 << 10;
 
 /// A segment that has a header. Its marks are known from the start while it is written, and loaded when first asked for
 /// when it was sealed before the log was opened.
@@ -101,28 +101,39 @@ impl Places {
         Ok(numbers)
     }
 
-    /// A new file of zeros, durable under its name.
-    pub(crate) fn make_zeroed(&self, number: u64, bytes: u64) -> Result<Box<dyn DiskFile>, Error> {
+    /// A new file of zeros, durable under its name. `pause` hears after each step how long it took.
+    pub(crate) fn make_zeroed(
+        &self,
+        number: u64,
+        bytes: u64,
+        pause: impl FnMut(Duration),
+    ) -> Result<Box<dyn DiskFile>, Error> {
         let path = self.segment_path(number);
-        let file = self.disk.create(&path).map_err(Error::io("create segment", &path))?;
-        fill_zeros(&*file, &path, 0, bytes)?;
+        self.disk.create(&path).map_err(Error::io("create segment", &path))?;
+        let file = self.disk.open_direct(&path).map_err(Error::io("open segment", &path))?;
+        fill_zeros(&*file, &path, 0, bytes, pause)?;
         self.sync_dir()?;
         Ok(file)
     }
 }
 
-pub(crate) fn fill_zeros(file: &dyn DiskFile, path: &Path, from: u64, to: u64) -> Result<(), Error> {
-    let zeros = vec![0; FILL_BYTES.min(to.saturating_sub(from)) as usize];
+pub(crate) fn fill_zeros(
+    file: &dyn DiskFile,
+    path: &Path,
+    from: u64,
+    to: u64,
+    mut pause: impl FnMut(Duration),
+) -> Result<(), Error> {
+    let zeros = vec![0; FILL_BYTES.min(to.saturating_sub(from)) as usize + DIRECT_BYTES];
+    let zeros = &zeros[zeros.as_ptr().align_offset(DIRECT_BYTES).min(DIRECT_BYTES)..];
     let mut at = from;
-    let mut synced = from;
     while at < to {
+        let began = Instant::now();
         let count = (to - at).min(FILL_BYTES);
         file.write_at(&zeros[..count as usize], at).map_err(Error::io("fill segment", path))?;
         at += count;
-        if at - synced >= FILL_SYNC_BYTES || at == to {
-            file.sync().map_err(Error::io("sync segment", path))?;
-            synced = at;
-        }
+        file.sync().map_err(Error::io("sync segment", path))?;
+        pause(began.elapsed());
     }
     Ok(())
 }

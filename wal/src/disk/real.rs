@@ -1,19 +1,32 @@
-//! The disk of the operating system: std files, fdatasync, and flock.
+//! The disk of the operating system: std files, fdatasync, O_DIRECT, and flock.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
-use super::{Disk, DiskFile, DiskLock};
+use super::{DIRECT_BYTES, Disk, DiskFile, DiskLock};
+use crate::format::BLOCK_BYTES;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    direct: Option<Direct>,
+}
+
+/// A second handle, past the page cache.
+#[derive(Debug)]
+struct Direct {
+    file: File,
+    /// The disk has refused to be written in blocks as small as ours.
+    is_refused: AtomicBool,
+}
 
 /// The kernel drops a flock with the last handle of its open file, so a killed process never leaves one behind.
 #[derive(Debug)]
@@ -47,15 +60,24 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Box::new(RealFile(file)))
+        Ok(Box::new(RealFile { file, direct: None }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(Box::new(RealFile { file: OpenOptions::new().read(true).write(true).open(path)?, direct: None }))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
+        // Not every file system can do it; then everything goes through the page cache.
+        let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
+        let direct = direct.map(|file| Direct { file, is_refused: AtomicBool::new(false) });
+        Ok(Box::new(RealFile { file, direct }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(File::open(path)?)))
+        Ok(Box::new(RealFile { file: File::open(path)?, direct: None }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -77,10 +99,19 @@ impl Disk for RealDisk {
     }
 }
 
+impl Direct {
+    fn takes(&self, bytes: &[u8], offset: u64) -> bool {
+        !self.is_refused.load(Ordering::Relaxed)
+            && bytes.as_ptr().addr().is_multiple_of(DIRECT_BYTES)
+            && bytes.len().is_multiple_of(BLOCK_BYTES)
+            && offset.is_multiple_of(BLOCK_BYTES as u64)
+    }
+}
+
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(buf, offset) {
+            match self.file.read_at(buf, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => return result,
             }
@@ -88,19 +119,28 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        match &self.direct {
+            Some(direct) if direct.takes(bytes, offset) => match direct.file.write_all_at(bytes, offset) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    direct.is_refused.store(true, Ordering::Relaxed);
+                    self.file.write_all_at(bytes, offset)
+                }
+                result => result,
+            },
+            _ => self.file.write_all_at(bytes, offset),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_bytes(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
     }
 }
 

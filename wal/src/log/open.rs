@@ -86,7 +86,7 @@ fn begin(places: &Places, options: &Options) -> Result<(Box<dyn DiskFile>, Segme
         segment_bytes: options.segment_bytes,
     };
     let path = places.segment_path(1);
-    let file = places.make_zeroed(1, options.segment_bytes)?;
+    let file = places.make_zeroed(1, options.segment_bytes, |_| {})?;
     write_header(&*file, &path, &header)?;
     let tail = Tail {
         path,
@@ -112,7 +112,7 @@ fn settle(
     tail: &Tail,
 ) -> Result<(Box<dyn DiskFile>, Option<TornTail>), Error> {
     let path = &tail.path;
-    let file = places.disk.open(path).map_err(Error::io("open segment", path))?;
+    let file = places.disk.open_direct(path).map_err(Error::io("open segment", path))?;
     let torn = if tail.torn_bytes > 0 { Some(cut(places, header, tail, &*file)?) } else { None };
     match tail.last_frame {
         Some((offset, frame_bytes)) => {

@@ -1,19 +1,31 @@
 //! Makes the next segment before it is needed, and saves the marks of sealed ones, on a helper thread or, for a
 //! simulation, in the appender itself.
 
-use std::sync::Arc;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::segment::{Places, Segment};
 
+/// How many times as long as a step the pause after it is.
+const PAUSES_PER_STEP: u32 = 3;
+/// However slow the disk is, the segment gets made.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 pub(super) enum Preparer {
     Inline,
-    Ahead { jobs: Option<Sender<Job>>, made: Receiver<Made>, thread: Option<JoinHandle<()>> },
+    Ahead {
+        jobs: Option<Sender<Job>>,
+        made: Receiver<Made>,
+        /// Somebody waits for the segment that is being made.
+        is_waited_for: Arc<AtomicBool>,
+        thread: Option<JoinHandle<()>>,
+    },
 }
 
 type Made = (u64, Result<Box<dyn DiskFile>, Error>);
@@ -33,11 +45,19 @@ impl Preparer {
         let (jobs, jobs_in) = channel::<Job>();
         let (made_out, made) = channel();
         let places = Arc::clone(shared);
+        let is_waited_for = Arc::new(AtomicBool::new(false));
+        let is_needed_now = Arc::clone(&is_waited_for);
+        // The disk belongs to the appends; this work takes a small part of its time as long as nobody waits for it.
+        let pause = move |took: Duration| {
+            if !is_needed_now.load(Ordering::Relaxed) {
+                std::thread::sleep((took * PAUSES_PER_STEP).min(PAUSE_MAX));
+            }
+        };
         let work = move || {
             for job in jobs_in {
                 match job {
                     Job::Prepare(number) => {
-                        if made_out.send((number, places.make_zeroed(number, segment_bytes))).is_err() {
+                        if made_out.send((number, places.make_zeroed(number, segment_bytes, &pause))).is_err() {
                             return;
                         }
                     }
@@ -46,7 +66,7 @@ impl Preparer {
             }
         };
         match std::thread::Builder::new().name("wal-prepare".to_owned()).spawn(work) {
-            Ok(thread) => Preparer::Ahead { jobs: Some(jobs), made, thread: Some(thread) },
+            Ok(thread) => Preparer::Ahead { jobs: Some(jobs), made, is_waited_for, thread: Some(thread) },
             Err(error) => {
                 tracing::warn!(%error, "no thread to make segments ahead, making them when needed");
                 Preparer::Inline
@@ -67,14 +87,17 @@ impl Preparer {
 
     /// The segment asked for before, waiting for it if it is half made; made here if the helper could not.
     pub(super) fn take(&self, places: &Places, number: u64, segment_bytes: u64) -> Result<Box<dyn DiskFile>, Error> {
-        if let Preparer::Ahead { made, .. } = self {
-            match made.recv() {
+        if let Preparer::Ahead { made, is_waited_for, .. } = self {
+            is_waited_for.store(true, Ordering::Relaxed);
+            let received = made.recv();
+            is_waited_for.store(false, Ordering::Relaxed);
+            match received {
                 Ok((made_number, Ok(file))) if made_number == number => return Ok(file),
                 Ok((_, Err(error))) => tracing::warn!(number, %error, "the next segment could not be made ahead"),
                 Ok(_) | Err(_) => {}
             }
         }
-        places.make_zeroed(number, segment_bytes)
+        places.make_zeroed(number, segment_bytes, |_| {})
     }
 
     /// A helper that is gone shows in `take`, which then works without it.
@@ -90,7 +113,8 @@ impl Preparer {
 impl Drop for Preparer {
     /// Waits for the helper, so that nothing writes into the folder once the log is closed.
     fn drop(&mut self) {
-        if let Preparer::Ahead { jobs, thread, .. } = self {
+        if let Preparer::Ahead { jobs, is_waited_for, thread, .. } = self {
+            is_waited_for.store(true, Ordering::Relaxed);
             jobs.take();
             if thread.take().is_some_and(|thread| thread.join().is_err()) {
                 tracing::warn!("the thread that makes segments ahead panicked");
