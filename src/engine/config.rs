@@ -15,8 +15,8 @@ pub struct EngineConfig {
     pub shards: usize,
     /// Bytes of one segment of the log.
     pub segment_bytes: u64,
-    /// Segments are made ahead of need by a thread; the simulator, which has none, makes them inline.
-    pub prepare_ahead: bool,
+    /// Threads make segments before they are needed, and read the log before it is replayed. The simulator has no threads.
+    pub work_ahead: bool,
     /// What a new log is called; random if not given. The simulator needs the same name each time.
     pub log_identity: Option<wal::Identity>,
     /// Conversations under way at most; what comes on top is refused as overload.
@@ -40,7 +40,7 @@ impl EngineConfig {
             data_dir: data_dir.into(),
             shards: cores.min(SHARDS_MAX),
             segment_bytes: wal::SEGMENT_BYTES_DEFAULT,
-            prepare_ahead: true,
+            work_ahead: true,
             log_identity: None,
             in_flight_max: 262_144,
             recent_rows_max: 800_000,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use snapshots::Store;
 use tracing::{info, warn};
 use wal::disk::Disk;
-use wal::{Log, Reader};
+use wal::{Log, Reader, Scan};
+
+use crate::ledger::Event;
 
 use super::claims::{Claims, HoldPlace};
 use super::config::EngineConfig;
@@ -76,6 +78,9 @@ pub struct Recovered {
 
 /// Replayed records between two looks at how much has been collected.
 const RECORDS_PER_STEP: u64 = 16_384;
+/// Records that are read and applied together, and how many such pieces may be read before they are applied.
+const PIECE_RECORDS: usize = 4_096;
+const PIECES_AHEAD: usize = 4;
 
 /// Brings the ledger of a data folder back into memory.
 pub fn recover(
@@ -86,7 +91,7 @@ pub fn recover(
     let options = wal::Options {
         segment_bytes: config.segment_bytes,
         archive_dir: Some(config.archive_dir()),
-        prepare_ahead: config.prepare_ahead,
+        prepare_ahead: config.work_ahead,
         identity: config.log_identity,
     };
     let (log, found) = Log::open(Arc::clone(disk), &config.log_dir(), options, &mut |done_bytes, total_bytes| {
@@ -151,28 +156,26 @@ pub fn recover(
 
     let mut indexer = Indexer::new(indexes.clone(), Arc::clone(&claims), config.shards);
     let began = std::time::Instant::now();
-    let mut scan = reader.scan(report.snapshot_lsn + 1);
     let total_records = found.last_lsn - report.snapshot_lsn;
     let mut next_look = RECORDS_PER_STEP;
-    while let Some(group) = scan.next_group()? {
-        for (lsn, body) in group.records() {
-            let event = record::decode(body).map_err(|source| StartError::Record { lsn, source })?;
-            if lsn > indexes.ids.covered_lsn() {
-                claims.settle(&event, lsn);
-            } else {
-                claims.restore_places(&event);
-            }
-            shards.iter_mut().for_each(|shard| shard.replay(lsn, &event));
-            report.replayed_records += 1;
+    let apply = |events: Events| {
+        note(&claims, &events, indexes.ids.covered_lsn());
+        for shard in &mut shards {
+            events.iter().for_each(|(lsn, event)| shard.replay(*lsn, event));
         }
+        report.replayed_records += events.len() as u64;
         if report.replayed_records >= next_look {
             next_look = report.replayed_records + RECORDS_PER_STEP;
             progress(Progress::Replaying { done_records: report.replayed_records, total_records });
-            if claims.unmarked_count() >= config.recent_rows_max {
-                mark(group.last_lsn, &claims, &mut shards, &mut indexer)?;
+            if claims.unmarked_count() >= config.recent_rows_max
+                && let Some((last_lsn, _)) = events.last()
+            {
+                mark(*last_lsn, &claims, &mut shards, &mut indexer)?;
             }
         }
-    }
+        Ok(())
+    };
+    play(reader.scan(report.snapshot_lsn + 1), config.work_ahead, apply)?;
     progress(Progress::Replaying { done_records: total_records, total_records });
     report.replay_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     for shard in &shards {
@@ -246,6 +249,61 @@ fn load_snapshot(
     }
     shards.iter_mut().for_each(|shard| shard.restore_position(lsn));
     Ok(())
+}
+
+/// Records of whole groups, one after another.
+type Events = Vec<(u64, Event)>;
+
+/// Reads the log from where `scan` is and hands it over in pieces, which `ahead` are read and decoded on a thread of their
+/// own while the piece before is applied.
+fn play(
+    mut scan: Scan,
+    ahead: bool,
+    mut apply: impl FnMut(Events) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    if !ahead {
+        while let Some(events) = read(&mut scan)? {
+            apply(events)?;
+        }
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let (read_events, events_read) = crossbeam::channel::bounded(PIECES_AHEAD);
+        scope.spawn(move || {
+            // Ends with the log, with an error, or when nobody wants more because of another one.
+            while let Some(events) = read(&mut scan).transpose() {
+                let is_last = events.is_err();
+                if read_events.send(events).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        events_read.into_iter().try_for_each(|events| apply(events?))
+    })
+}
+
+fn read(scan: &mut Scan) -> Result<Option<Events>, StartError> {
+    let mut events = Vec::new();
+    while events.len() < PIECE_RECORDS {
+        let Some(group) = scan.next_group()? else { break };
+        for (lsn, body) in group.records() {
+            events.push((lsn, record::decode(body).map_err(|source| StartError::Record { lsn, source })?));
+        }
+    }
+    Ok((!events.is_empty()).then_some(events))
+}
+
+/// Takes note of ids and of the places of holds. What the shards then close is told to the claims by them.
+fn note(claims: &Claims, events: &[(u64, Event)], covered_lsn: u64) {
+    let mut rows = Vec::with_capacity(events.len());
+    for (lsn, event) in events {
+        match event {
+            _ if *lsn <= covered_lsn => claims.restore_places(event),
+            Event::Transferred(transfer) => rows.push(runs::Row { key: transfer.id().0, lsn: *lsn, value: 0 }),
+            _ => claims.settle(event, *lsn),
+        }
+    }
+    claims.settle_ids(&rows);
 }
 
 /// What the journal's mark does, without the threads.

@@ -142,7 +142,7 @@ mod tests {
         large.add(60 * STEP_BYTES);
         assert!(budget.is_short() && !budget.is_used_up());
         assert_eq!(small.add(1), STEP_BYTES);
-        assert_eq!(budget.mean_bytes(), (61 * STEP_BYTES + 1) / 2);
+        assert_eq!(budget.mean_bytes(), (61 * STEP_BYTES).div_ceil(2));
         large.add(40 * STEP_BYTES);
         assert!(budget.is_used_up());
         large.give(99 * STEP_BYTES);

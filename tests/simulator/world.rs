@@ -65,7 +65,7 @@ impl World {
         let mut config = EngineConfig::new("/florin");
         config.shards = rng.random_range(1..=3);
         config.segment_bytes = wal::SEGMENT_BYTES_MIN;
-        config.prepare_ahead = false;
+        config.work_ahead = false;
         config.log_identity = Some(wal::Identity { log_id: rng.random::<u128>().to_le_bytes(), created_micros: 1 });
         config.recent_rows_max = rng.random_range(10..200);
         config.snapshots_kept = rng.random_range(1..=2);
