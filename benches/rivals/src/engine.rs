@@ -1,15 +1,13 @@
 //! Question: how many transfers a second does the engine take in this process, to fdatasync, with the claims on ids on?
 //! Workload: callers at once, each sending batches (or single transfers) one after another, between random pairs or all
-//! to one merchant. What is sent is made on the main thread before the clock runs, so that nothing works off its backlog
-//! while more is made.
+//! to one merchant. Each caller makes its next batch while the others' are under way; the making takes part of the cores
+//! and is in the rate.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use florin::engine::{Engine, EngineConfig, Outcome};
-use florin::ledger::Transfer;
 use tokio::runtime::Runtime;
 
 use crate::BATCH;
@@ -41,10 +39,6 @@ pub struct EngineArgs {
     dir: PathBuf,
 }
 
-/// Transfers made ahead for each second, above what any engine here reaches; the run ends when they do.
-const MADE_PER_SECOND: f64 = 4e6;
-const SINGLES_MADE_PER_SECOND: f64 = 1.5e6;
-
 pub fn run(args: &EngineArgs) -> Result<ExitCode, Error> {
     if args.callers == 0 || args.batch == 0 || args.batch > BATCH {
         return Err(Error::Failed(format!("--callers is 1 or more, --batch 1 to {BATCH}")));
@@ -63,15 +57,13 @@ pub fn run(args: &EngineArgs) -> Result<ExitCode, Error> {
 }
 
 fn measure(args: &EngineArgs, runtime: &Runtime, engine: &Engine) -> Result<crate::figures::Figures, Error> {
-    let made_per_second = if args.batch == 1 { SINGLES_MADE_PER_SECOND } else { MADE_PER_SECOND };
-    let batches = (args.seconds.as_secs_f64() * made_per_second) as usize / args.batch / args.callers + 1;
     let pairs = if args.merchant { Pairs::OneMerchant } else { Pairs::Random };
-    let mut load = Load::new(8, args.wallets);
-    let work: Vec<Vec<Vec<Transfer>>> =
-        (0..args.callers).map(|_| (0..batches).map(|_| load.batch(args.batch, pairs)).collect()).collect();
     let began = Instant::now();
     let until = began + args.seconds;
-    let callers = work.into_iter().map(|batches| runtime.spawn(call(engine.clone(), batches, until)));
+    let callers = (0..args.callers as u64).map(|caller| {
+        let load = Load::new(8 + caller, args.wallets);
+        runtime.spawn(call(engine.clone(), load, pairs, args.batch, until))
+    });
     let callers: Vec<_> = callers.collect();
     let mut times = Vec::new();
     for caller in callers {
@@ -85,36 +77,34 @@ fn measure(args: &EngineArgs, runtime: &Runtime, engine: &Engine) -> Result<crat
     Ok(found)
 }
 
-/// How long each call took. What was not needed is dropped after the clock.
-async fn call(engine: Engine, batches: Vec<Vec<Transfer>>, until: Instant) -> Result<Vec<Duration>, Error> {
-    let mut times = Vec::with_capacity(batches.len());
-    let mut batches = batches.into_iter();
-    for mut batch in batches.by_ref() {
-        let began = Instant::now();
-        if began >= until && !times.is_empty() {
-            break;
-        }
-        let refused = match batch.pop() {
-            Some(only) if batch.is_empty() => Some(engine.transfer(only).await).filter(|outcome| !is_new(outcome)),
-            last => {
-                batch.extend(last);
-                engine.transfer_each(batch).await.into_iter().find(|outcome| !is_new(outcome))
-            }
+/// How long each call took. Each batch is made just before it is sent, as a server reads it from a socket: what was made
+/// long before would have to come out of memory that no cache knows any more.
+async fn call(
+    engine: Engine,
+    mut load: Load,
+    pairs: Pairs,
+    batch: usize,
+    until: Instant,
+) -> Result<Vec<Duration>, Error> {
+    let mut times = Vec::new();
+    while times.is_empty() || Instant::now() < until {
+        let (refused, began) = if batch == 1 {
+            let transfer = load.transfer(pairs);
+            let began = Instant::now();
+            (Some(engine.transfer(transfer).await).filter(|outcome| !is_new(outcome)), began)
+        } else {
+            let transfers = load.batch(batch, pairs);
+            let began = Instant::now();
+            (engine.transfer_each(transfers).await.into_iter().find(|outcome| !is_new(outcome)), began)
         };
         if let Some(outcome) = refused {
             return Err(Error::Failed(format!("a transfer came to {outcome:?}")));
         }
         times.push(began.elapsed());
     }
-    keep(batches);
     Ok(times)
 }
 
 fn is_new(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Accepted(receipt) if !receipt.replayed)
-}
-
-/// Millions of transfers take a while to free: that is left to the end of the process.
-fn keep(batches: std::vec::IntoIter<Vec<Transfer>>) {
-    std::mem::forget(Arc::new(batches));
 }
