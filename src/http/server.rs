@@ -76,7 +76,11 @@ impl Server {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = upkeep.tick() => state.meters().upkeep(),
+                _ = upkeep.tick() => {
+                    // Tens of milliseconds under load, in which no connection of this thread would be served.
+                    let meters = state.meters();
+                    tokio::task::spawn_blocking(move || meters.upkeep());
+                }
                 () = &mut shutdown => break,
             }
         }
