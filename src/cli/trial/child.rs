@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::LOOK_PERIOD;
 use crate::cli::failure::Failure;
 
-/// A start, an audit or a stop that takes longer than this has hung.
+/// A start or a stop that takes longer than this has hung.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running child, and the file that has what it said on stderr.
@@ -27,6 +27,8 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     said: PathBuf,
+    /// How long one wait for it may take.
+    pub patience: Duration,
 }
 
 impl Process {
@@ -47,7 +49,7 @@ impl Process {
         };
         std::thread::Builder::new().name(name.to_owned()).spawn(reading).map_err(Failure::Runtime)?;
         let stdin = child.stdin.take();
-        Ok(Process { name, child, stdin, lines, said: said.to_owned() })
+        Ok(Process { name, child, stdin, lines, said: said.to_owned(), patience: PATIENCE })
     }
 
     /// The next JSON line of this type on its standard output.
@@ -124,7 +126,7 @@ impl Process {
         if interrupted.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > self.patience {
             return Err(self.failed("does not go on"));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use serde::Deserialize;
@@ -82,7 +82,10 @@ impl Ground {
         let mut command = Command::new(&self.programs.loadtest);
         command.args(["audit", "--quiet", "--url", url, "--wallets-checked", &wallets_checked.to_string()]);
         command.arg("--acknowledged").arg(list).arg("--json").arg(&found).env("FLORIN_API_KEY", key);
-        let process = Process::start("the audit", command, &said)?;
+        let mut process = Process::start("the audit", command, &said)?;
+        // It asks for each line of the list; a line has about a hundred bytes.
+        let list_bytes = fs::metadata(list).map_err(Failure::file("look at", list))?.len();
+        process.patience += Duration::from_micros(list_bytes.saturating_mul(2));
         let (code, _) = process.finish(&self.interrupted)?;
         if !found.is_file() {
             let said = fs::read_to_string(&said).unwrap_or_default();
