@@ -288,6 +288,15 @@ impl HoldRecords {
 }
 
 impl Log {
+    /// What follows from its records up to this one.
+    pub fn up_to(&self, lsn: u64) -> Log {
+        let mut log = Log::default();
+        for (lsn, (time_micros, event)) in (1..=lsn).zip(&self.events) {
+            log.apply(lsn, *time_micros, event.clone());
+        }
+        log
+    }
+
     /// Reads what is durable and has not been read yet. Where it cannot be read, the rest may be another time.
     pub fn read_on(&mut self, reader: &wal::Reader) -> Result<(), wal::Error> {
         let mut scan = reader.scan(self.book.last_lsn + 1);
