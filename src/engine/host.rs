@@ -1,5 +1,5 @@
 //! The thin shell around the engine's state machines: ractor actors host the shards, a thread each runs
-//! the journal and the indexer, and messages go between them. No rule of the ledger is in here.
+//! the journal, the indexer and the merger, and messages go between them. No rule of the ledger is in here.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -72,9 +72,11 @@ impl Wires {
         self.shards.get().map_or(&[], Vec::as_slice)
     }
 
-    /// False when the engine has stopped.
-    pub fn to_shard(&self, shard: usize, message: ShardMessage) -> bool {
-        self.mailboxes().get(shard).is_some_and(|mailbox| mailbox.put(message))
+    /// A message to a shard that has stopped is dropped, and with it whoever waits for an answer is let go.
+    pub fn to_shard(&self, shard: usize, message: ShardMessage) {
+        if let Some(mailbox) = self.mailboxes().get(shard) {
+            mailbox.put(message);
+        }
     }
 
     fn to_all_shards(&self, mut message: impl FnMut() -> ShardMessage) {
@@ -101,14 +103,17 @@ impl Wires {
 }
 
 impl Mailbox {
-    /// False when the shard has stopped.
-    fn put(&self, message: ShardMessage) -> bool {
+    fn put(&self, message: ShardMessage) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = messages.is_empty();
         messages.push(message);
         drop(messages);
         // Whoever put in the first one rings; until the shard has taken it, the others lie under the same bell.
-        !is_first || self.actor.send_message(Bell::Mail).is_ok()
+        if is_first && self.actor.send_message(Bell::Mail).is_err() {
+            // Nobody will take them any more. What was put in meanwhile goes too.
+            let mut dropped = Vec::new();
+            self.take(&mut dropped);
+        }
     }
 
     fn take(&self, into: &mut Vec<ShardMessage>) {

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use florin::engine::{Engine, EntriesQuery, Outcome, StartError};
+use florin::engine::{Engine, EntriesQuery, Failure, Outcome, StartError};
 use florin::ledger::{StateHash, WalletId};
 use tempfile::TempDir;
 
@@ -31,6 +32,23 @@ async fn stopped_ledger(dir: &TempDir) -> StateHash {
     let hash = engine.summary().await.expect("readable").state_hash;
     engine.stop().await;
     hash
+}
+
+#[tokio::test]
+async fn a_stopped_engine_says_so_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = start(config(&dir, 2)).await;
+    open_funded(&engine, WALLETS, 10_000).await;
+    engine.stop().await;
+    let asked = async {
+        // More than once in each shard: the second must not wait behind the first.
+        for wallet in (1..=WALLETS).chain(1..=WALLETS) {
+            assert!(matches!(engine.wallet(WalletId(wallet)).await, Err(Failure::Stopping)));
+        }
+        let outcome = engine.transfer(transfer(FIRST_ID, &[(1, -5), (2, 5)])).await;
+        assert!(matches!(outcome, Outcome::Failed(Failure::Stopping)), "{outcome:?}");
+    };
+    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nothing waits for ever");
 }
 
 fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {

@@ -117,6 +117,6 @@ mod tests {
     fn the_mount_of_a_folder() {
         let mounts = "/dev/a / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n";
         let check = |dir: &str| file_system(std::path::Path::new(dir), mounts);
-        assert_eq!((check("/work/x").as_str(), check("/tmp/x").as_str()), ("ext4", "tmpfs"));
+        assert_eq!((check("/srv/x").as_str(), check("/tmp/x").as_str()), ("ext4", "tmpfs"));
     }
 }
