@@ -147,6 +147,7 @@ impl Engine {
 
     /// Sums and hash of all wallets and holds at one position, made while the shards go on.
     pub async fn summary(&self) -> Result<Summary, Failure> {
+        let _awaited = self.inner.status.await_totals();
         let (reply, totals) = oneshot::channel();
         self.ask_snapshotter(SnapshotterMessage::Totals(reply))?;
         let (marked, totals) = totals.await.map_err(|_| Failure::Stopping)?.map_err(snapshot_failure)?;

@@ -117,6 +117,8 @@ pub struct Chunk {
     pub shard: usize,
     pub wallets: Vec<(Wallet, Limits)>,
     pub holds: Vec<(Hold, Authorization)>,
+    /// Wallets of this shard that are still to be copied.
+    pub left: u32,
     /// Nothing more comes from this shard.
     pub is_last: bool,
 }

@@ -14,6 +14,7 @@ pub mod journal;
 mod life;
 mod lookup;
 pub mod messages;
+mod pace;
 pub mod placement;
 mod recent;
 pub mod record;

@@ -36,6 +36,10 @@ pub enum SnapshotError {
     Stopping,
     #[error("the shards did not copy their wallets within {0} seconds")]
     TimedOut(u64),
+    #[error("no thread could be started to take the snapshot")]
+    NoThread(#[source] std::io::Error),
+    #[error("the thread that took the snapshot ended badly")]
+    EndedBadly,
     #[error("the indexes did not reach the position of the snapshot within {0} seconds")]
     IndexesBehind(u64),
 }

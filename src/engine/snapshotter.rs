@@ -10,7 +10,7 @@ use crossbeam::channel::RecvTimeoutError;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use wal::disk::Disk;
 
 use crate::ledger::StateHash;
@@ -19,11 +19,15 @@ use super::config::EngineConfig;
 use super::host::Wires;
 use super::indexer::Indexes;
 use super::messages::{JournalMessage, Marked, ShardMessage};
+use super::pace::{Pace, aside};
 use super::snapshot::{self, Collector, SnapshotError, Totals};
 use super::status::{Status, with_causes};
 
 /// Longest silence of the shards while they copy.
 const COPY_SECONDS_MAX: u64 = 60;
+
+/// A part with so many wallets, most of them saved because they were about to change, is followed by the next at once.
+const EARLY_WALLETS_MAX: usize = 65_536;
 
 /// Longest wait for the indexes to reach the mark.
 const INDEX_SECONDS_MAX: u64 = 300;
@@ -102,7 +106,7 @@ impl Actor for Snapshotter {
             SnapshotterMessage::Take(reply) => state.begin(myself, Some(reply)).await,
             SnapshotterMessage::Totals(reply) => {
                 let camera = state.camera.clone();
-                drop(reply.send(blocking(move || camera.totals()).await));
+                drop(reply.send(aside(move || camera.totals()).await));
             }
             SnapshotterMessage::Written(lsn) => {
                 state.last_lsn = lsn.unwrap_or(state.last_lsn);
@@ -134,17 +138,11 @@ impl SnapshotterState {
     async fn begin(&mut self, myself: ActorRef<SnapshotterMessage>, reply: Option<TakeReply>) {
         let last_lsn = if reply.is_some() { u64::MAX } else { self.last_lsn };
         let camera = self.camera.clone();
-        match blocking(move || camera.cut(last_lsn)).await {
+        match aside(move || camera.cut(last_lsn)).await {
             Ok(Cut::Copied(copied)) => {
                 let camera = self.camera.clone();
                 self.writing = Some(tokio::spawn(async move {
-                    let lsn = match tokio::task::spawn_blocking(move || camera.write(copied)).await {
-                        Ok(written) => tell(reply, written),
-                        Err(panic) => {
-                            error!(%panic, "a snapshot could not be written to its end");
-                            None
-                        }
-                    };
+                    let lsn = tell(reply, aside(move || camera.write(copied)).await);
                     // If the actor has stopped meanwhile, it needs to know nothing more.
                     drop(myself.send_message(SnapshotterMessage::Written(lsn)));
                 }));
@@ -193,7 +191,7 @@ impl Camera {
         }
         let writer = snapshot::begin_in(&self.store(), marked, self.log_id)?;
         let mut collector = Collector::new(Some(writer));
-        self.copy(&cut, &mut collector)?;
+        self.copy(&cut, &mut collector, Some(Pace::new(Arc::clone(&self.status), self.config.snapshot_period)))?;
         Ok(Cut::Copied(Copied { marked, collector, began }))
     }
 
@@ -239,17 +237,20 @@ impl Camera {
         cut: &crossbeam::channel::Receiver<super::messages::Chunk>,
         mut collector: Collector,
     ) -> Result<(Totals, Option<snapshots::Summary>), SnapshotError> {
-        self.copy(cut, &mut collector)?;
+        self.copy(cut, &mut collector, None)?;
         collector.finish()
     }
 
-    /// Asks the shards for one part after another: never more than one part of each is in memory.
+    /// Asks the shards for one part after another: never more than one part of each is in memory. Whoever waits for
+    /// totals waits in person, so those are made without rests.
     fn copy(
         &self,
         cut: &crossbeam::channel::Receiver<super::messages::Chunk>,
         collector: &mut Collector,
+        mut pace: Option<Pace>,
     ) -> Result<(), SnapshotError> {
-        let mut copying = self.wires.shard_count();
+        let mut left = vec![0; self.wires.shard_count()];
+        let mut copying = left.len();
         for shard in 0..copying {
             self.wires.to_shard(shard, ShardMessage::CopyMore);
         }
@@ -258,12 +259,20 @@ impl Camera {
                 RecvTimeoutError::Timeout => SnapshotError::TimedOut(COPY_SECONDS_MAX),
                 RecvTimeoutError::Disconnected => SnapshotError::Stopping,
             })?;
+            let began = Instant::now();
+            collector.add(&chunk)?;
+            left[chunk.shard] = u64::from(chunk.left);
+            // Where many wallets change, what is saved of them early would pile up in a rest.
+            if let Some(pace) = &mut pace
+                && chunk.wallets.len() < EARLY_WALLETS_MAX
+            {
+                pace.rest(began.elapsed(), chunk.wallets.len() as u64, left.iter().sum());
+            }
             if chunk.is_last {
                 copying -= 1;
             } else {
                 self.wires.to_shard(chunk.shard, ShardMessage::CopyMore);
             }
-            collector.add(&chunk)?;
         }
         Ok(())
     }
@@ -303,14 +312,5 @@ fn summary(marked: Marked, totals: &Totals, bytes: u64, began: Instant) -> Snaps
         wallets: totals.wallets,
         state_hash: totals.state_hash,
         duration_micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
-) -> Result<T, SnapshotError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

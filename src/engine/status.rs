@@ -2,7 +2,7 @@
 //! written.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tracing::error;
@@ -14,10 +14,34 @@ pub struct Status {
     pub last_lsn: AtomicU64,
     pub groups: AtomicU64,
     pub is_stopping: AtomicBool,
+    /// Those who wait for totals, which cannot be made before a snapshot that is being copied has been.
+    totals_awaited: Arc<AtomicUsize>,
     read_only: OnceLock<String>,
 }
 
+/// Somebody waits for totals as long as this lives.
+#[derive(Debug)]
+pub struct TotalsAwaited(Arc<AtomicUsize>);
+
+impl Drop for TotalsAwaited {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Status {
+    pub fn await_totals(&self) -> TotalsAwaited {
+        self.totals_awaited.fetch_add(1, Ordering::Relaxed);
+        TotalsAwaited(Arc::clone(&self.totals_awaited))
+    }
+
+    /// Whether a copy has no reason to make way: nobody is served, or somebody waits for its end.
+    pub fn is_copy_urgent(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
+            || self.totals_awaited.load(Ordering::Relaxed) > 0
+            || self.is_stopping.load(Ordering::Acquire)
+    }
+
     pub fn read_only(&self) -> Option<&str> {
         self.read_only.get().map(String::as_str)
     }

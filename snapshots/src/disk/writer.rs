@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wal::disk::{Disk, DiskFile};
+use wal::disk::{DIRECT_BYTES, Disk, DiskFile};
 
 use super::{file_path, io_error, temporary_path};
 use crate::layout::{self, BLOCK_HEADER_BYTES};
 use crate::{BLOCK_BYTES_MAX, Error, Header, KindRows, Result, STATE_BYTES_MAX, Summary};
 
-/// What is gathered before a write. Blocks of a few KiB then cost no more
-/// calls than large ones.
-const BUFFER_BYTES: usize = 1 << 20;
+/// What is written at once, past the page cache where the disk can do that:
+/// a piece that it takes within the time of one of the log's own writes.
+const BUFFER_BYTES: usize = 256 << 10;
+const _: () = assert!(BUFFER_BYTES.is_multiple_of(DIRECT_BYTES));
 
 /// A snapshot of many gigabytes that is synced only at its end would hold up
 /// the log, whose own syncs wait behind it. Synced in parts, it holds up each
 /// of them a little.
-const SYNC_EVERY_BYTES: u64 = 16 << 20;
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// A snapshot under way. Until `finish` has returned it does not exist for
 /// readers, and dropping it removes what was written.
@@ -29,7 +30,7 @@ pub struct Writer {
     lsn: u64,
     temporary: PathBuf,
     file: Box<dyn DiskFile>,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     written_bytes: u64,
     unsynced_bytes: u64,
     block_count: u64,
@@ -44,14 +45,15 @@ impl Writer {
     pub fn create(disk: Arc<dyn Disk>, dir: &Path, header: Header) -> Result<Writer> {
         disk.create_dir_all(dir).map_err(io_error("create the folder", dir))?;
         let temporary = temporary_path(dir, header.lsn);
-        let file = disk.create(&temporary).map_err(io_error("create", &temporary))?;
+        drop(disk.create(&temporary).map_err(io_error("create", &temporary))?);
+        let file = disk.open_direct(&temporary).map_err(io_error("open", &temporary))?;
         let mut writer = Writer {
             disk,
             dir: dir.to_owned(),
             lsn: header.lsn,
             temporary,
             file,
-            buffer: Vec::with_capacity(BUFFER_BYTES),
+            buffer: Buffer::new(),
             written_bytes: 0,
             unsynced_bytes: 0,
             block_count: 0,
@@ -104,19 +106,23 @@ impl Writer {
 
     /// Takes bytes into the hash and the buffer. The trailer passes here too,
     /// after its hash has been taken, so what it adds is never asked for.
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+    fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
-            self.flush()?;
+        while !bytes.is_empty() {
+            bytes = self.buffer.take(bytes);
+            if self.buffer.is_full() {
+                self.flush()?;
+            }
         }
-        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
+    /// All pieces but the last are full, so that each begins at a whole block.
     fn flush(&mut self) -> Result<()> {
-        self.file.write_at(&self.buffer, self.written_bytes).map_err(io_error("write", &self.temporary))?;
-        self.written_bytes += self.buffer.len() as u64;
-        self.unsynced_bytes += self.buffer.len() as u64;
+        let piece = self.buffer.bytes();
+        self.file.write_at(piece, self.written_bytes).map_err(io_error("write", &self.temporary))?;
+        self.written_bytes += piece.len() as u64;
+        self.unsynced_bytes += piece.len() as u64;
         self.buffer.clear();
         if self.unsynced_bytes >= SYNC_EVERY_BYTES {
             self.sync()?;
@@ -140,5 +146,40 @@ impl Drop for Writer {
             let path = self.temporary.display();
             tracing::warn!(%path, %error, "unfinished snapshot not removed");
         }
+    }
+}
+
+/// Memory that begins where a disk can be written from straight.
+#[derive(Debug)]
+struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    fn new() -> Buffer {
+        let mut memory: Vec<u8> = Vec::with_capacity(DIRECT_BYTES + BUFFER_BYTES);
+        let start = memory.as_ptr().align_offset(DIRECT_BYTES).min(DIRECT_BYTES);
+        memory.resize(start, 0);
+        Buffer { memory, start }
+    }
+
+    /// Takes as many of the bytes as there is room for; the rest comes back.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (now, later) = bytes.split_at(bytes.len().min(BUFFER_BYTES - self.bytes().len()));
+        self.memory.extend_from_slice(now);
+        later
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes().len() == BUFFER_BYTES
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
+
+    fn clear(&mut self) {
+        self.memory.truncate(self.start);
     }
 }
