@@ -22,6 +22,7 @@ use super::status::with_causes;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WalletView {
     pub wallet: Wallet,
+    pub owner: OwnerId,
     pub limits: Limits,
     /// Everything up to this position is in it.
     pub lsn: u64,
@@ -71,7 +72,7 @@ impl Engine {
     /// The wallet with everything that was acknowledged before this question.
     pub async fn wallet(&self, wallet: WalletId) -> Result<Option<WalletView>, Failure> {
         let read = self.ask_shard(wallet, |reply| ShardMessage::ReadWallet { wallet, reply }).await?;
-        Ok(read.map(|WalletRead { wallet, limits, settled_lsn }| WalletView { wallet, limits, lsn: settled_lsn }))
+        Ok(read.map(|WalletRead { wallet, owner, limits, settled_lsn: lsn }| WalletView { wallet, owner, limits, lsn }))
     }
 
     /// An owner's wallets in the order in which they were opened, each with the position of its opening.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 use tokio::sync::oneshot;
 
-use crate::ledger::{Authorization, Hold, HoldId, Limits, Wallet, WalletId};
+use crate::ledger::{Authorization, Hold, HoldId, Limits, OwnerId, Wallet, WalletId};
 
 use super::conversation::{Answer, Batch, Conversations};
 use super::runs::Row;
@@ -115,7 +115,7 @@ pub struct ReadOnly;
 #[derive(Debug)]
 pub struct Chunk {
     pub shard: usize,
-    pub wallets: Vec<(Wallet, Limits)>,
+    pub wallets: Vec<(Wallet, OwnerId, Limits)>,
     pub holds: Vec<(Hold, Authorization)>,
     /// Wallets of this shard that are still to be copied.
     pub left: u32,
@@ -143,6 +143,7 @@ pub enum IndexerMessage {
 #[derive(Clone, Copy, Debug)]
 pub struct WalletRead {
     pub wallet: Wallet,
+    pub owner: OwnerId,
     pub limits: Limits,
     pub settled_lsn: u64,
 }

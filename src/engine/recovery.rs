@@ -179,7 +179,7 @@ pub fn recover(
     progress(Progress::Replaying { done_records: total_records, total_records });
     report.replay_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     for shard in &shards {
-        shard.for_each(|_, _| report.wallets += 1, |_| {});
+        report.wallets += shard.wallet_count();
     }
     let marked_lsn = indexes.ids.covered_lsn();
     let journal = Journal::new(log, Arc::clone(&claims), marked_lsn, config.recent_rows_max);

@@ -69,15 +69,15 @@ impl Collector {
     }
 
     pub fn add(&mut self, chunk: &Chunk) -> Result<(), SnapshotError> {
-        for (wallet, limits) in &chunk.wallets {
-            self.totals.state_hash.add_wallet(wallet, *limits);
+        for (wallet, owner, limits) in &chunk.wallets {
+            self.totals.state_hash.add_wallet(wallet, *owner, *limits);
             self.totals.wallets += 1;
             let sum = self.totals.currencies.entry(wallet.currency()).or_default();
             sum.wallets += 1;
             sum.posted += i128::from(wallet.posted());
             sum.held += i128::from(wallet.held());
             if self.writer.is_some() {
-                snapshot_rows::encode_wallet(wallet, *limits, &mut self.block);
+                snapshot_rows::encode_wallet(wallet, *owner, *limits, &mut self.block);
                 self.row(KIND_WALLETS)?;
             }
         }
@@ -154,7 +154,7 @@ pub fn load(
                         row.posted,
                         row.held,
                     );
-                    found.add_wallet(&state, limits);
+                    found.add_wallet(&state, row.opening.owner, limits);
                     wallet(row);
                 }
             }

@@ -30,8 +30,8 @@ pub struct WalletRow {
 #[error("a row of the snapshot is not one that this program wrote: {0}")]
 pub struct RowError(&'static str);
 
-pub fn encode_wallet(wallet: &Wallet, limits: Limits, out: &mut Vec<u8>) {
-    let opening = wallet.opening(limits);
+pub fn encode_wallet(wallet: &Wallet, owner: OwnerId, limits: Limits, out: &mut Vec<u8>) {
+    let opening = wallet.opening(owner, limits);
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     let flags = flag(opening.may_send, MAY_SEND)
         | flag(opening.may_receive, MAY_RECEIVE)
@@ -130,7 +130,7 @@ mod tests {
         };
         let wallet = Wallet::restore(&opening, LimitsTable::default().id(limits), Status::Frozen, 77, 7);
         let mut bytes = Vec::new();
-        encode_wallet(&wallet, limits, &mut bytes);
+        encode_wallet(&wallet, opening.owner, limits, &mut bytes);
         assert_eq!(bytes.len(), WALLET_BYTES);
         let rows: Vec<WalletRow> = decode_wallets(&bytes).collect::<Result<_, _>>().expect("well formed");
         assert_eq!(rows, [WalletRow { opening, status: Status::Frozen, posted: 77, held: 7 }]);

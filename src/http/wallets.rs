@@ -117,7 +117,7 @@ pub(super) async fn existing(call: &Call<'_>, id: WalletId) -> Result<WalletView
 }
 
 fn show(view: &WalletView, opened: Option<Found>) -> Result<WalletAnswer, Problem> {
-    let opening = view.wallet.opening(view.limits);
+    let opening = view.wallet.opening(view.owner, view.limits);
     match opened {
         Some(Found { lsn, time_micros, event: Event::WalletOpened(_) }) => {
             Ok(WalletAnswer::new(&opening, view.wallet.status(), time_micros, lsn))

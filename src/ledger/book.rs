@@ -97,7 +97,7 @@ impl Book {
         for wallet in self.wallets.values() {
             let limits = wallet.opening.limits;
             let state = Wallet::restore(&wallet.opening, table.id(limits), wallet.status, wallet.posted, wallet.held);
-            hash.add_wallet(&state, limits);
+            hash.add_wallet(&state, wallet.opening.owner, limits);
         }
         for hold in self.holds.values() {
             hash.add_hold(&Hold::restore(&hold.authorization, hold.captured));

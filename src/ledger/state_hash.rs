@@ -6,6 +6,7 @@
 //! forgery stands the log's own chain of hashes.
 
 use super::hold::Hold;
+use super::ids::OwnerId;
 use super::limits::Limits;
 use super::wallet::Wallet;
 
@@ -15,8 +16,8 @@ pub struct StateHash([u64; 4]);
 
 impl StateHash {
     /// What settled transfers have made of a wallet; what is under way is no part of it.
-    pub fn add_wallet(&mut self, wallet: &Wallet, limits: Limits) {
-        let opening = wallet.opening(limits);
+    pub fn add_wallet(&mut self, wallet: &Wallet, owner: OwnerId, limits: Limits) {
+        let opening = wallet.opening(owner, limits);
         let mut bytes = [0u8; 80];
         bytes[0] = 1;
         bytes[1] = wallet.status() as u8;

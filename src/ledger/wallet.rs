@@ -38,15 +38,16 @@ pub struct Opening {
     pub limits: Limits,
 }
 
-/// A wallet's whole state: 80 bytes, so that a hundred million fit in memory.
+/// A wallet's state: one line of the cache, since a transfer that is under way finds the wallets of many others there
+/// as well. Whose it is and what its limits are, its host keeps elsewhere: no rule asks the one, and few limits serve all.
 ///
 /// Invariants: `reserved`, `incoming` and `held` are never below zero;
 /// `posted - reserved - held` is never below the overdraft limit, and `posted + incoming` never
 /// above the ceiling, whichever of the conversations under way come to settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(align(64))]
 pub struct Wallet {
     id: WalletId,
-    owner: OwnerId,
     posted: i64,
     reserved: i64,
     incoming: i64,
@@ -60,7 +61,7 @@ pub struct Wallet {
     status: Status,
 }
 
-const _: () = assert!(size_of::<Wallet>() == 80);
+const _: () = assert!(size_of::<Wallet>() == 64);
 
 const MAY_SEND: u8 = 0x10;
 const MAY_RECEIVE: u8 = 0x20;
@@ -76,7 +77,6 @@ impl Wallet {
         }
         Wallet {
             id: opening.wallet,
-            owner: opening.owner,
             posted: 0,
             reserved: 0,
             incoming: 0,
@@ -100,11 +100,11 @@ impl Wallet {
         wallet
     }
 
-    /// What it was opened with; the limits come from the host's table.
-    pub fn opening(&self, limits: Limits) -> Opening {
+    /// What it was opened with; owner and limits come from its host.
+    pub fn opening(&self, owner: OwnerId, limits: Limits) -> Opening {
         Opening {
             wallet: self.id,
-            owner: self.owner,
+            owner,
             currency: self.currency,
             kind: self.kind(),
             may_send: self.kind_and_flags & MAY_SEND != 0,
@@ -115,10 +115,6 @@ impl Wallet {
 
     pub fn id(&self) -> WalletId {
         self.id
-    }
-
-    pub fn owner(&self) -> OwnerId {
-        self.owner
     }
 
     pub fn currency(&self) -> Currency {

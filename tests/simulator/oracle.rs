@@ -221,7 +221,7 @@ impl Oracle {
     fn check_state(&self, shards: &[&Shard]) {
         for shard in shards {
             shard.for_each(
-                |wallet, _| {
+                |wallet, _, _| {
                     assert_eq!((wallet.reserved(), wallet.in_flight()), (0, 0), "wallet {}", wallet.id());
                 },
                 |_| {},
@@ -343,7 +343,7 @@ pub fn state_hash<'a>(shards: impl Iterator<Item = &'a Shard>) -> StateHash {
     let hash = std::cell::RefCell::new(StateHash::default());
     for shard in shards {
         shard.for_each(
-            |wallet, limits| hash.borrow_mut().add_wallet(wallet, limits),
+            |wallet, owner, limits| hash.borrow_mut().add_wallet(wallet, owner, limits),
             |hold| hash.borrow_mut().add_hold(hold),
         );
     }

@@ -69,9 +69,9 @@ impl Target {
                 let mut lines = Vec::new();
                 for shard in shards {
                     shard.for_each(
-                        |wallet, limits| {
+                        |wallet, owner, limits| {
                             lines.push(WalletLine {
-                                opening: wallet.opening(limits),
+                                opening: wallet.opening(owner, limits),
                                 status: wallet.status(),
                                 posted: wallet.posted(),
                                 held: wallet.held(),
@@ -91,7 +91,7 @@ impl Target {
             Target::Book(book) => book.holds.len() as u64,
             Target::Shards(shards) => {
                 let mut count = 0;
-                shards.iter().for_each(|shard| shard.for_each(|_, _| {}, |_| count += 1));
+                shards.iter().for_each(|shard| shard.for_each(|_, _, _| {}, |_| count += 1));
                 count
             }
         }
@@ -105,7 +105,7 @@ impl Target {
                 let hash = RefCell::new(StateHash::default());
                 for shard in shards {
                     shard.for_each(
-                        |wallet, limits| hash.borrow_mut().add_wallet(wallet, limits),
+                        |wallet, owner, limits| hash.borrow_mut().add_wallet(wallet, owner, limits),
                         |hold| hash.borrow_mut().add_hold(hold),
                     );
                 }

@@ -3,7 +3,7 @@
 
 use crossbeam::channel::Sender;
 
-use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Wallet};
+use crate::ledger::{Authorization, Hold, Limits, LimitsTable, OwnerId, Wallet};
 
 use super::super::messages::Chunk;
 use super::table::Table;
@@ -21,7 +21,7 @@ pub struct Copying {
     next_slot: u32,
     /// One bit a slot: saved ahead of its turn.
     saved: Vec<u64>,
-    early: Vec<(Wallet, Limits)>,
+    early: Vec<(Wallet, OwnerId, Limits)>,
     holds: Vec<(Hold, Authorization)>,
 }
 
@@ -33,10 +33,11 @@ impl Copying {
     }
 
     /// Called before a wallet changes.
-    pub fn save(&mut self, slot: u32, wallet: &Wallet, limits: &LimitsTable) {
+    #[inline]
+    pub fn save(&mut self, slot: u32, table: &Table, limits: &LimitsTable) {
         if slot >= self.next_slot && slot < self.end_slot && !self.is_saved(slot) {
             self.saved[slot as usize / 64] |= 1 << (slot % 64);
-            self.early.push((*wallet, limits.get(wallet.limits())));
+            self.early.push(copy(slot, table, limits));
         }
     }
 
@@ -47,19 +48,24 @@ impl Copying {
         let chunk_end = self.end_slot.min(self.next_slot.saturating_add(CHUNK_WALLETS as u32));
         for slot in self.next_slot..chunk_end {
             if !self.is_saved(slot) {
-                let wallet = table.get(slot);
-                wallets.push((*wallet, limits.get(wallet.limits())));
+                wallets.push(copy(slot, table, limits));
             }
         }
         self.next_slot = chunk_end;
         let is_last = self.next_slot == self.end_slot;
         let holds = if is_last { std::mem::take(&mut self.holds) } else { Vec::new() };
         // If the snapshotter has given up, there is nothing more to do either.
-        let heard = self.sink.send(Chunk { shard, wallets, holds, left: self.end_slot - self.next_slot, is_last }).is_ok();
+        let heard =
+            self.sink.send(Chunk { shard, wallets, holds, left: self.end_slot - self.next_slot, is_last }).is_ok();
         is_last || !heard
     }
 
     fn is_saved(&self, slot: u32) -> bool {
         self.saved[slot as usize / 64] & (1 << (slot % 64)) != 0
     }
+}
+
+fn copy(slot: u32, table: &Table, limits: &LimitsTable) -> (Wallet, OwnerId, Limits) {
+    let wallet = table.get(slot);
+    (*wallet, table.owner(slot), limits.get(wallet.limits()))
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, Status, Wallet, WalletId};
+use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, OwnerId, Status, Wallet, WalletId};
 
 use super::claims::Claims;
 use super::conversation::{Answer, Batch, Conversation, Conversations};
@@ -85,7 +85,7 @@ impl Shard {
     /// Puts in a wallet from a snapshot.
     pub fn restore_wallet(&mut self, opening: &Opening, status: Status, posted: i64, held: i64) {
         let limits = self.limits.id(opening.limits);
-        self.wallets.insert(Wallet::restore(opening, limits, status, posted, held));
+        self.wallets.insert(Wallet::restore(opening, limits, status, posted, held), opening.owner);
     }
 
     /// Puts in an open hold from a snapshot.
@@ -98,11 +98,15 @@ impl Shard {
         self.settled_lsn = lsn;
     }
 
+    pub fn wallet_count(&self) -> u64 {
+        self.wallets.count().into()
+    }
+
     /// All wallets and holds, while nothing is under way (after a replay).
-    pub fn for_each(&self, mut wallet: impl FnMut(&Wallet, Limits), mut hold: impl FnMut(&Hold)) {
+    pub fn for_each(&self, mut wallet: impl FnMut(&Wallet, OwnerId, Limits), mut hold: impl FnMut(&Hold)) {
         for slot in 0..self.wallets.count() {
             let state = self.wallets.get(slot);
-            wallet(state, self.limits.get(state.limits()));
+            wallet(state, self.wallets.owner(slot), self.limits.get(state.limits()));
         }
         self.holds.all().for_each(|(state, _)| hold(state));
     }
@@ -142,8 +146,9 @@ impl Shard {
     }
 
     fn read_wallet(&self, id: WalletId) -> Option<WalletRead> {
-        let wallet = *self.wallets.get(self.wallets.slot(id)?);
-        Some(WalletRead { wallet, limits: self.limits.get(wallet.limits()), settled_lsn: self.settled_lsn })
+        let slot = self.wallets.slot(id)?;
+        let (wallet, owner) = (*self.wallets.get(slot), self.wallets.owner(slot));
+        Some(WalletRead { wallet, owner, limits: self.limits.get(wallet.limits()), settled_lsn: self.settled_lsn })
     }
 
     fn read_entries(&self, id: WalletId, before_lsn: u64, limit: usize) -> RecentEntries {

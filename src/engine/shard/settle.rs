@@ -192,7 +192,7 @@ impl Shard {
     fn open(&mut self, opening: &Opening) {
         if self.hosts(opening.wallet) {
             let limits = self.limits.id(opening.limits);
-            self.wallets.insert(Wallet::open(opening, limits));
+            self.wallets.insert(Wallet::open(opening, limits), opening.owner);
         }
     }
 
@@ -212,7 +212,7 @@ impl Shard {
     #[inline]
     fn save(&mut self, slot: u32) {
         if let Some(copying) = &mut self.copying {
-            copying.save(slot, self.wallets.get(slot), &self.limits);
+            copying.save(slot, &self.wallets, &self.limits);
         }
     }
 

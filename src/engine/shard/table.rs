@@ -2,19 +2,37 @@
 
 use hashbrown::HashTable;
 
-use crate::ledger::{Wallet, WalletId};
+use crate::ledger::{OwnerId, Wallet, WalletId};
 
 use super::super::placement::hash;
 
-/// A slab is 320 KiB: growing never copies wallets, and no more than a slab stands empty.
-const SLAB_WALLETS: usize = 4096;
+/// A slab of wallets is 4 MiB: growing never copies wallets, and what no wallet has touched takes no memory yet. Large, because
+/// what the allocator wants beside it is then a hundredth, and not a fifth.
+const SLAB_WALLETS: usize = 65_536;
+
+/// Parts of the index. Each grows by itself, so a wallet that is opened waits for one part at most, and not until the
+/// places of all wallets have been found again.
+const PARTS: usize = 64;
 
 /// Wallets by slot, and slots by id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
-    slabs: Vec<Vec<Wallet>>,
-    slots: HashTable<u32>,
+    slabs: Vec<Slab>,
+    slots: Vec<HashTable<u32>>,
     count: u32,
+}
+
+/// Whose a wallet is no transfer asks, so it lies where it takes no room in the cache.
+#[derive(Debug)]
+struct Slab {
+    wallets: Vec<Wallet>,
+    owners: Vec<OwnerId>,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { slabs: Vec::new(), slots: vec![HashTable::new(); PARTS], count: 0 }
+    }
 }
 
 impl Table {
@@ -24,32 +42,46 @@ impl Table {
 
     #[inline]
     pub fn slot(&self, id: WalletId) -> Option<u32> {
-        self.slots.find(hash(id), |&slot| self.get(slot).id() == id).copied()
+        let hash = hash(id);
+        self.slots[part_of(hash)].find(hash, |&slot| self.get(slot).id() == id).copied()
     }
 
     #[inline]
     pub fn get(&self, slot: u32) -> &Wallet {
-        &self.slabs[slot as usize / SLAB_WALLETS][slot as usize % SLAB_WALLETS]
+        &self.slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS]
     }
 
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> &mut Wallet {
-        &mut self.slabs[slot as usize / SLAB_WALLETS][slot as usize % SLAB_WALLETS]
+        &mut self.slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS]
+    }
+
+    pub fn owner(&self, slot: u32) -> OwnerId {
+        self.slabs[slot as usize / SLAB_WALLETS].owners[slot as usize % SLAB_WALLETS]
     }
 
     /// The wallet must not be there yet.
-    pub fn insert(&mut self, wallet: Wallet) -> u32 {
+    pub fn insert(&mut self, wallet: Wallet, owner: OwnerId) -> u32 {
         let id = wallet.id();
         assert!(self.slot(id).is_none(), "wallet {id} is opened twice");
         let slot = self.count;
         if (slot as usize).is_multiple_of(SLAB_WALLETS) {
-            self.slabs.push(Vec::with_capacity(SLAB_WALLETS));
+            let (wallets, owners) = (Vec::with_capacity(SLAB_WALLETS), Vec::with_capacity(SLAB_WALLETS));
+            self.slabs.push(Slab { wallets, owners });
         }
-        self.slabs.last_mut().expect("just made if there was none").push(wallet);
+        let slab = self.slabs.last_mut().expect("just made if there was none");
+        slab.wallets.push(wallet);
+        slab.owners.push(owner);
         let slabs = &self.slabs;
-        let hash_of = |slot: &u32| hash(slabs[*slot as usize / SLAB_WALLETS][*slot as usize % SLAB_WALLETS].id());
-        self.slots.insert_unique(hash(id), slot, hash_of);
+        let id_of = |slot: u32| slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS].id();
+        let hash_of_id = hash(id);
+        self.slots[part_of(hash_of_id)].insert_unique(hash_of_id, slot, |slot| hash(id_of(*slot)));
         self.count = slot.checked_add(1).expect("a shard hosts fewer than 2^32 wallets");
         slot
     }
+}
+
+/// The upper half of a hash chooses the shard, and the lowest and uppermost bits a place in the part.
+fn part_of(hash: u64) -> usize {
+    (hash >> 24) as usize % PARTS
 }
