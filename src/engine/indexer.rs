@@ -55,7 +55,11 @@ impl Indexer {
             IndexerMessage::Entries { lsn, mut rows } => {
                 let part = self.parts.entry(lsn).or_default();
                 part.0 += 1;
-                part.1.append(&mut rows);
+                if part.1.is_empty() {
+                    part.1 = rows;
+                } else {
+                    part.1.append(&mut rows);
+                }
                 let mut outcome = Ok(());
                 // Marks come in order to every shard, so their parts are complete in order too.
                 while let Some(first) = self.parts.first_entry()

@@ -19,6 +19,7 @@ pub mod placement;
 mod recent;
 pub mod record;
 pub mod recovery;
+mod replay;
 pub mod runs;
 pub mod shard;
 pub mod snapshot;

@@ -122,3 +122,27 @@ fn a_plain_transfer_takes_at_most_80_bytes() {
     encode_transfer(&plain, &mut bytes);
     assert_eq!(bytes.len(), 72);
 }
+
+#[test]
+fn a_plain_transfer_is_read_at_its_places_as_it_is_field_by_field() {
+    let legs = |payer: u128, payee: u128, amount: i64| -> Legs {
+        smallvec![Leg { wallet: WalletId(payer), amount: -amount }, Leg { wallet: WalletId(payee), amount }]
+    };
+    for (payer, payee, amount) in [(1, u128::MAX, 1), (u128::MAX / 3, 2, i64::MAX), (7 << 100, 9 << 90, 0x0102_0304)] {
+        let transfer =
+            Transfer::new(TransferId(payee ^ 5), TransferKind::Deposit, inr(), legs(payer, payee, amount), None);
+        let event = Event::Transferred(transfer.expect("it adds up"));
+        let mut bytes = Vec::new();
+        encode(&event, &mut bytes);
+        assert!(plain_transfer(&bytes).is_some(), "it has its fields at their places");
+        assert_eq!(decode(&bytes).expect("well formed"), event);
+        assert_eq!(decode_by_fields(&bytes).expect("well formed"), event);
+        for at in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[at] ^= 1;
+            // Only the id stands by itself; all else is in the fingerprint, or says what comes where.
+            assert_eq!(decode(&wrong).is_ok(), (4..20).contains(&at), "byte {at}");
+            assert_eq!(decode_by_fields(&wrong).is_ok(), (4..20).contains(&at), "byte {at}");
+        }
+    }
+}

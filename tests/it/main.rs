@@ -23,6 +23,7 @@ mod operations;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;
+mod replay;
 mod rig;
 mod snapshots_postgres;
 mod tree;

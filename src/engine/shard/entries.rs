@@ -51,7 +51,8 @@ impl Entries {
         assert!(self.rows.last().is_none_or(|row| row.lsn <= lsn), "a mark is set after what it covers");
         self.first_number = self.first_number.wrapping_add(self.rows.len() as u32);
         self.marked_lsn = self.marked_lsn.max(lsn);
-        let capacity = self.rows.len();
+        // The next will be about as many. Where one too many comes, a list doubles, and all of it is copied to fresh memory.
+        let capacity = self.rows.len() + self.rows.len() / 8;
         self.links.clear();
         std::mem::replace(&mut self.rows, Vec::with_capacity(capacity))
     }

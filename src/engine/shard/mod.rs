@@ -7,6 +7,7 @@ mod entries;
 mod holds;
 mod mailbox;
 mod prepare;
+mod replay;
 mod settle;
 mod table;
 
@@ -26,6 +27,8 @@ use entries::Entries;
 use holds::Holds;
 use mailbox::Mailboxes;
 use table::Table;
+
+pub use replay::{Part, Posting};
 
 /// Conversations whose wallets are fetched from memory together: about as many lines as a core waits for at once.
 const TOGETHER: usize = 16;

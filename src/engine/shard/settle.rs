@@ -197,7 +197,7 @@ impl Shard {
     }
 
     #[inline]
-    fn post(&mut self, slot: u32, amount: i64, lsn: u64) {
+    pub(super) fn post(&mut self, slot: u32, amount: i64, lsn: u64) {
         let wallet = self.wallets.get_mut(slot);
         let balance_after = wallet.post(amount);
         self.entries.push(slot, wallet, lsn, balance_after);
@@ -220,7 +220,7 @@ impl Shard {
         self.hosts(wallet).then(|| self.open_slot(wallet))
     }
 
-    fn open_slot(&self, wallet: WalletId) -> u32 {
+    pub(super) fn open_slot(&self, wallet: WalletId) -> u32 {
         self.wallets.slot(wallet).expect("the log names open wallets only")
     }
 }

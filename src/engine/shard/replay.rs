@@ -1,0 +1,62 @@
+//! Replay of many events at once: what a piece of the log has for this shard. What one event does is in `settle`.
+
+use crate::ledger::{Event, WalletId};
+
+use super::{Shard, TOGETHER};
+
+/// A piece of the log, as far as it is about wallets of one shard.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// The legs of transfers, in the order of the log.
+    pub postings: Vec<Posting>,
+    /// All else: how many postings come before it, where it stands, and what it is.
+    others: Vec<(usize, u64, Event)>,
+    pub last_lsn: u64,
+}
+
+/// One wallet's part in a durable transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Posting {
+    pub wallet: WalletId,
+    pub amount: i64,
+    pub lsn: u64,
+}
+
+impl Part {
+    pub fn push_other(&mut self, lsn: u64, event: Event) {
+        self.others.push((self.postings.len(), lsn, event));
+    }
+
+    /// Empty, with its memory.
+    pub fn clear(&mut self) {
+        self.postings.clear();
+        self.others.clear();
+    }
+}
+
+impl Shard {
+    /// Applies what was durable before this process began.
+    pub fn replay_part(&mut self, part: &Part) {
+        let mut done = 0;
+        for (before, lsn, event) in &part.others {
+            self.replay_postings(&part.postings[done..*before]);
+            self.replay(*lsn, event);
+            done = *before;
+        }
+        self.replay_postings(&part.postings[done..]);
+        self.restore_position(part.last_lsn);
+    }
+
+    fn replay_postings(&mut self, postings: &[Posting]) {
+        for few in postings.chunks(TOGETHER) {
+            // All are looked up before the first is changed, so that their cache misses overlap.
+            let mut slots = [0; TOGETHER];
+            for (slot, posting) in slots.iter_mut().zip(few) {
+                *slot = self.open_slot(posting.wallet);
+            }
+            for (slot, posting) in slots.into_iter().zip(few) {
+                self.post(slot, posting.amount, posting.lsn);
+            }
+        }
+    }
+}
