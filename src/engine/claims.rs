@@ -65,12 +65,15 @@ impl Claims {
     /// Claims the ids of many transfers; `told` hears of each, in no order.
     pub fn claim_each(&self, transfers: &[Transfer], mut told: impl FnMut(usize, runs::Result<Claim>)) {
         let id = |index: usize| transfers[index].id().0;
+        let Some(least) = transfers.iter().map(|transfer| transfer.id().0).min() else { return };
+        let greatest = transfers.iter().map(|transfer| transfer.id().0).max().expect("there is a least one");
+        let look = || self.index.view(&(least..=greatest));
         let in_index = Cell::new(None);
-        let is_free = |index| {
-            in_index.set(self.first_in_index(id(index))?);
+        let is_free = |view: &runs::View<'_>, index| {
+            in_index.set(view.newest(id(index))?.map(|row| row.lsn));
             Ok(in_index.get().is_none())
         };
-        self.recent.take_all(transfers.len(), id, is_free, |index, taken| {
+        self.recent.take_all(transfers.len(), id, look, is_free, |index, taken| {
             told(index, taken.map(|taken| claim_of(taken, in_index.take())));
         });
     }

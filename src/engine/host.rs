@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::{error, info, warn};
 
@@ -17,6 +17,7 @@ use super::conversation::Answer;
 use super::indexer::{Indexer, Indexes};
 use super::journal::{Journal, JournalOutput};
 use super::messages::{IndexerMessage, JournalMessage, ReadOnly, ShardMessage};
+use super::runs::Runs;
 use super::shard::{Outbox, Shard};
 use super::status::{Status, with_causes};
 
@@ -25,6 +26,9 @@ const CONVERSATIONS_PER_DELIVERY: usize = 512;
 
 /// How often the shards look for holds that have expired.
 const TICK: Duration = Duration::from_secs(1);
+
+/// So long after a mark nothing urgent is expected.
+const LULL: Duration = Duration::from_secs(3);
 
 /// What a shard's actor is told: that something lies in its mailbox, or that time has gone on.
 #[derive(Debug)]
@@ -233,9 +237,17 @@ pub fn spawn_indexer(
         }
     })?;
     let merging = std::thread::Builder::new().name("merger".to_owned()).spawn(move || {
-        for () in merge_due {
+        let mut is_quiet = true;
+        loop {
+            // While marks come one after another, only what cannot wait is merged: transfers need the cores.
+            is_quiet = match merge_due.recv_timeout(if is_quiet { Duration::MAX } else { LULL }) {
+                Ok(()) => false,
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let merge = if is_quiet { Runs::merge_if_due } else { Runs::merge_if_overdue };
             for runs in [&indexes.ids, &indexes.entries] {
-                while runs.merge_if_due().unwrap_or_else(|error| {
+                while merge(runs).unwrap_or_else(|error| {
                     warn!(error = with_causes(&error), "a merge of the index has failed; it is tried again later");
                     false
                 }) {}

@@ -64,15 +64,21 @@ impl Recent {
     }
 
     /// The same for many; `told` hears of each, part by part. Of two that are the same, the first in order is first.
-    pub fn take_all<E>(
+    /// `look` is called once a part, when it is locked: what has been forgotten here by then is to be found there.
+    pub fn take_all<V, E>(
         &self,
         count: usize,
         id: impl Fn(usize) -> u128,
-        mut is_free: impl FnMut(usize) -> Result<bool, E>,
+        look: impl Fn() -> V,
+        mut is_free: impl FnMut(&V, usize) -> Result<bool, E>,
         mut told: impl FnMut(usize, Result<Option<Taken>, E>),
     ) {
-        self.for_each_part(count, &id, |part, index, hash| {
-            told(index, part.take(hash, id(index), &self.hasher, || is_free(index)));
+        self.for_each_part(count, &id, |part, these, hashes| {
+            let view = look();
+            for index in these.iter().map(|index| *index as usize) {
+                let hash = hashes[index];
+                told(index, part.take(hash, id(index), &self.hasher, || is_free(&view, index)));
+            }
         });
     }
 
@@ -100,8 +106,10 @@ impl Recent {
         self.for_each_part(
             rows.len(),
             |index| rows[index].key,
-            |part, index, hash| {
-                part.settle(hash, rows[index], &self.hasher);
+            |part, these, hashes| {
+                for index in these.iter().map(|index| *index as usize) {
+                    part.settle(hashes[index], rows[index], &self.hasher);
+                }
             },
         );
         self.unmarked.fetch_add(rows.len(), Ordering::Relaxed);
@@ -153,8 +161,8 @@ impl Recent {
         self.parts.iter().map(|part| count(part)).sum()
     }
 
-    /// Runs through `count` ids, part by part and in each part in their order.
-    fn for_each_part(&self, count: usize, id: impl Fn(usize) -> u128, mut f: impl FnMut(&mut Part, usize, u64)) {
+    /// Runs through `count` ids, part by part: which of them are in the part, in their order, and the hashes of all.
+    fn for_each_part(&self, count: usize, id: impl Fn(usize) -> u128, mut f: impl FnMut(&mut Part, &[u32], &[u64])) {
         let hashes: Vec<u64> = (0..count).map(|index| self.hasher.hash_one(id(index))).collect();
         let mut ends = [0u32; PARTS + 1];
         hashes.iter().for_each(|hash| ends[part_of(*hash) + 1] += 1);
@@ -172,7 +180,7 @@ impl Recent {
             let number = part_of(hashes[first as usize]);
             let (these, others) = rest.split_at(rest.len() + ends[number] as usize - count);
             let mut part = lock(&self.parts[number]);
-            these.iter().for_each(|index| f(&mut part, *index as usize, hashes[*index as usize]));
+            f(&mut part, these, &hashes);
             rest = others;
         }
     }

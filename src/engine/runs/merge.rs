@@ -1,6 +1,6 @@
-//! Tiered merging: when eight runs of a similar size have gathered, they
-//! become one. A row is thus rewritten once for each eightfold growth, and the
-//! number of runs grows with the logarithm of the rows.
+//! Tiered merging: when eight or more runs of a similar size have gathered,
+//! they become one. A row is thus rewritten once for each eightfold growth or
+//! less, and the number of runs grows with the logarithm of the rows.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -14,13 +14,17 @@ use super::row::Row;
 use super::run::{Index, Run};
 use super::{Result, Runs};
 
-/// How many runs of one tier become one.
+/// How many runs of one tier become one at least.
 const FAN_IN: usize = 8;
+
+/// So many are overdue: a busy hour cannot put them off any longer. The more
+/// go at once, the fewer times each row is rewritten.
+const FAN_IN_BUSY: usize = 32;
 
 /// Smaller runs, as a quiet hour or a shutdown leaves them, lie between larger
 /// ones and go with them. This bounds the memory of one merge.
 const SOURCES_MAX: usize = 64;
-const _: () = assert!(FAN_IN <= SOURCES_MAX);
+const _: () = assert!(FAN_IN_BUSY <= SOURCES_MAX);
 
 /// What is read at once of each source, and what is written at once.
 const PART_BLOCKS: usize = 64;
@@ -29,10 +33,19 @@ impl Runs {
     /// Does one merge if there is one to do, and tells whether it did: call it
     /// until it says no. Reads and `add` go on meanwhile.
     pub fn merge_if_due(&self) -> Result<bool> {
+        self.merge_from(FAN_IN)
+    }
+
+    /// The same for busy hours: leaves what can wait for a quieter one.
+    pub fn merge_if_overdue(&self) -> Result<bool> {
+        self.merge_from(FAN_IN_BUSY)
+    }
+
+    fn merge_from(&self, least: usize) -> Result<bool> {
         assert!(!self.is_read_only, "runs opened to read only stay as they are");
         let _one_at_a_time = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let list = self.snapshot();
-        let Some(due) = due(&list) else {
+        let Some(due) = due(&list, least) else {
             return Ok(false);
         };
         let sources = &list[due];
@@ -116,38 +129,45 @@ fn tier(run: &Run) -> u32 {
     }
 }
 
-fn due(list: &[Arc<Run>]) -> Option<Range<usize>> {
+fn due(list: &[Arc<Run>], least: usize) -> Option<Range<usize>> {
     let tier_of = |run: &Arc<Run>| {
         let mergeable = run.is_on_disk() && !run.is_damaged();
         mergeable.then(|| tier(run))
     };
-    due_of_tiers(&list.iter().map(tier_of).collect::<Vec<_>>())
+    due_of_tiers(&list.iter().map(tier_of).collect::<Vec<_>>(), least)
 }
 
-/// The oldest eight runs of the lowest tier that has eight in a row, together
-/// with what lies between them. Runs in between may be of lower tiers, which
-/// are few, but not of higher ones: these would be rewritten too early. What
-/// cannot be merged has no tier.
-pub(super) fn due_of_tiers(tiers: &[Option<u32>]) -> Option<Range<usize>> {
+/// The oldest runs of the lowest tier that has at least so many in a row,
+/// together with what lies between them. Runs in between may be of lower
+/// tiers, which are few, but not of higher ones: these would be rewritten too
+/// early. What cannot be merged has no tier.
+pub(super) fn due_of_tiers(tiers: &[Option<u32>], least: usize) -> Option<Range<usize>> {
     let top = tiers.iter().flatten().max().copied()?;
-    for tier in 0..=top {
-        let mut members = Vec::new();
-        for (at, found) in tiers.iter().enumerate() {
+    (0..=top).find_map(|tier| {
+        let mut members: Vec<usize> = Vec::new();
+        // One more that ends the last row.
+        for (at, found) in tiers.iter().copied().chain([None]).enumerate() {
             match found {
-                Some(found) if *found == tier => members.push(at),
-                Some(found) if *found < tier => {}
+                Some(found) if found < tier => {}
+                Some(found) if found == tier => {
+                    while members.first().is_some_and(|first| at - first >= SOURCES_MAX) {
+                        if members.len() >= least {
+                            return Some(range_of(&members));
+                        }
+                        members.remove(0);
+                    }
+                    members.push(at);
+                }
+                _ if members.len() >= least => return Some(range_of(&members)),
                 _ => members.clear(),
             }
-            if members.len() == FAN_IN {
-                let range = members[0]..at + 1;
-                if range.len() <= SOURCES_MAX {
-                    return Some(range);
-                }
-                members.remove(0);
-            }
         }
-    }
-    None
+        None
+    })
+}
+
+fn range_of(members: &[usize]) -> Range<usize> {
+    members[0]..members[members.len() - 1] + 1
 }
 
 /// The place of no row: it is above all that there can be.

@@ -22,6 +22,7 @@ mod tests;
 pub use error::Error;
 pub use row::Row;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -47,6 +48,20 @@ pub struct Runs {
     merging_stopped: AtomicBool,
     /// The folder is somebody else's: nothing in it is touched.
     is_read_only: bool,
+}
+
+/// Some of the runs at one moment.
+#[derive(Debug)]
+pub struct View<'a> {
+    runs: &'a Runs,
+    list: Vec<Arc<Run>>,
+}
+
+impl View<'_> {
+    /// The newest row of one of the keys that the view is of.
+    pub fn newest(&self, key: u128) -> Result<Option<Row>> {
+        self.runs.checked(read::newest(&self.list, key, u64::MAX))
+    }
 }
 
 impl Runs {
@@ -94,6 +109,13 @@ impl Runs {
     /// `not_after_lsn`.
     pub fn newest(&self, key: u128, not_after_lsn: u64) -> Result<Option<Row>> {
         self.checked(read::newest(&self.snapshot(), key, not_after_lsn))
+    }
+
+    /// The runs as they are now that can have rows of these keys, for many
+    /// looks. Keys made in order of time are in the newest runs only.
+    pub fn view(&self, keys: &RangeInclusive<u128>) -> View<'_> {
+        let list = self.snapshot();
+        View { runs: self, list: list.iter().filter(|run| run.overlaps(keys)).cloned().collect() }
     }
 
     /// Appends to `out` up to `limit` rows of `key` with LSNs below

@@ -1,6 +1,7 @@
 //! One immutable sorted run, in memory or in a file, and the cursor that reads
 //! it. Writing and opening files is in `file`.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,6 +155,11 @@ impl Run {
     pub(super) fn may_contain(&self, key: u128) -> bool {
         let index = &*self.index;
         index.row_count > 0 && (index.min_key..=index.max_key).contains(&key) && index.filter.may_contain(key)
+    }
+
+    /// Whether a key of this range may be here, by the bounds alone.
+    pub(super) fn overlaps(&self, keys: &RangeInclusive<u128>) -> bool {
+        self.index.row_count > 0 && self.index.min_key <= *keys.end() && *keys.start() <= self.index.max_key
     }
 
     /// How many bytes the blocks from `first` on have, `count` of them or as

@@ -11,28 +11,32 @@ fn check(picture: &str) {
     let start = picture.find('[');
     let end = picture.find(']').map(|at| at - 1);
     let expected = start.zip(end).map(|(start, end)| start..end);
-    assert_eq!(due_of_tiers(&tiers), expected, "{picture}");
+    assert_eq!(due_of_tiers(&tiers, 8), expected, "{picture}");
 }
 
 #[test]
-fn eight_of_a_kind_are_due() {
+fn eight_or_more_of_a_kind_are_due() {
     check("");
     check("0000000");
     check("[00000000]");
-    check("[00000000]000");
-    check("21[00000000]0");
+    check("[00000000000]");
+    check("21[000000000]");
     check("00001[00000000]");
     check("0000-0000");
     check("11111110000000");
     check("[11111111]0000000");
     check("1111111[00000000]");
     // Small ones between larger ones go with them, but do not count.
-    check("[111011100101]1");
+    check("[1110111001011]");
     check("20000000");
     check("[22222222]");
     check("[2102222222]1");
     // A larger one between smaller ones keeps them apart.
     check("000010000");
+    // Not more at once than there is memory for.
+    let many = "0".repeat(64);
+    check(&format!("[{many}]00000000"));
+    check(&format!("1111111[{many}]{many}1"));
 }
 
 #[test]
