@@ -209,6 +209,8 @@ fn load_snapshot(
     if header.log_id != log.log_id() || (lsn > 0 && !fits) {
         return Err(SnapshotError::OtherHistory);
     }
+    let wallets = snapshot::wallet_count(&reader) / shards.len();
+    shards.iter_mut().for_each(|shard| shard.expect_wallets(wallets));
     let mut holds = Vec::new();
     snapshot::load(
         &mut reader,

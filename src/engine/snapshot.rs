@@ -171,6 +171,13 @@ pub fn load(
     if found == expected { Ok(found) } else { Err(SnapshotError::StateHash { found, expected }) }
 }
 
+/// How many wallets a snapshot says that it has: never more than there is room for in it.
+pub fn wallet_count(reader: &Reader) -> usize {
+    let said = reader.rows().iter().find(|rows| rows.kind == KIND_WALLETS).map_or(0, |rows| rows.rows);
+    let room = reader.bytes() / snapshot_rows::WALLET_BYTES as u64;
+    usize::try_from(said.min(room)).unwrap_or(0)
+}
+
 /// The state hash that a snapshot carries.
 pub fn state_hash(reader: &Reader) -> Result<StateHash, SnapshotError> {
     let bytes: [u8; 32] = reader.state().try_into().map_err(|_| SnapshotError::OtherHistory)?;

@@ -85,6 +85,11 @@ impl Shard {
         self.placement.shard_of(wallet) == self.index
     }
 
+    /// So many wallets are about to come from a snapshot.
+    pub fn expect_wallets(&mut self, count: usize) {
+        self.wallets.reserve(count);
+    }
+
     /// Puts in a wallet from a snapshot.
     pub fn restore_wallet(&mut self, opening: &Opening, status: Status, posted: i64, held: i64) {
         let limits = self.limits.id(opening.limits);

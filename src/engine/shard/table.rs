@@ -40,6 +40,18 @@ impl Table {
         self.count
     }
 
+    /// Makes room in the index for so many wallets more, so that it need not grow by steps, each of which leaves the memory
+    /// of the one before behind.
+    pub fn reserve(&mut self, wallets: usize) {
+        // Ids spread over the parts by chance, so some get a little more than their share.
+        let share = wallets / PARTS;
+        let slabs = &self.slabs;
+        let id_of = |slot: u32| slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS].id();
+        for part in &mut self.slots {
+            part.reserve(share + share / 64, |slot| hash(id_of(*slot)));
+        }
+    }
+
     #[inline]
     pub fn slot(&self, id: WalletId) -> Option<u32> {
         let hash = hash(id);
