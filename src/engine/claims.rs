@@ -119,7 +119,7 @@ impl Claims {
     }
 
     /// Hands over the rows of everything settled since the last mark. They can be found here until they are forgotten.
-    pub fn mark(&self, lsn: u64) -> Vec<Row> {
+    pub fn mark(&self, lsn: u64) -> Vec<Arc<Vec<Row>>> {
         self.recent.mark(lsn)
     }
 

@@ -47,19 +47,21 @@ impl Indexer {
             IndexerMessage::Ids { lsn, rows } => {
                 if lsn > self.indexes.ids.covered_lsn() {
                     let ids = Arc::clone(&self.indexes.ids);
-                    self.add(&ids, rows, lsn)?;
+                    // A replay has them in one piece. What the claims have too they use again when it is dropped here.
+                    let mut pieces = rows.into_iter();
+                    let mut all = pieces.next().map(Arc::unwrap_or_clone).unwrap_or_default();
+                    all.reserve(pieces.as_slice().iter().map(|piece| piece.len()).sum());
+                    pieces.for_each(|piece| all.extend_from_slice(&piece));
+                    self.add(&ids, all, lsn)?;
                 }
                 self.claims.forget(lsn);
                 Ok(())
             }
-            IndexerMessage::Entries { lsn, mut rows } => {
+            IndexerMessage::Entries { lsn, rows } => {
                 let part = self.parts.entry(lsn).or_default();
                 part.0 += 1;
-                if part.1.is_empty() {
-                    part.1 = rows;
-                } else {
-                    part.1.append(&mut rows);
-                }
+                part.1.reserve(rows.iter().map(Vec::len).sum());
+                rows.into_iter().for_each(|piece| part.1.extend(piece));
                 let mut outcome = Ok(());
                 // Marks come in order to every shard, so their parts are complete in order too.
                 while let Some(first) = self.parts.first_entry()

@@ -126,15 +126,15 @@ pub struct Chunk {
 /// What the indexer takes.
 #[derive(Debug)]
 pub enum IndexerMessage {
-    /// The ids of everything up to `lsn` that it has not been given before.
+    /// The ids of everything up to `lsn` that it has not been given before, in pieces.
     Ids {
         lsn: u64,
-        rows: Vec<Row>,
+        rows: Vec<Arc<Vec<Row>>>,
     },
-    /// The entries of one shard's wallets up to `lsn` that it has not been given before.
+    /// The entries of one shard's wallets up to `lsn` that it has not been given before, in pieces.
     Entries {
         lsn: u64,
-        rows: Vec<Row>,
+        rows: Vec<Vec<Row>>,
     },
     Stop,
 }

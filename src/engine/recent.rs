@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -38,7 +38,7 @@ struct Part {
     /// Since the last mark.
     unmarked: Generation,
     /// Before it, oldest first, with the positions of their marks.
-    marked: VecDeque<(u64, Generation)>,
+    marked: VecDeque<(u64, Marked)>,
     /// Forgotten, and used again: its memory has been touched before.
     spare: Option<Generation>,
 }
@@ -47,6 +47,13 @@ struct Part {
 #[derive(Debug, Default)]
 struct Generation {
     rows: Vec<Row>,
+    places: HashTable<u32>,
+}
+
+/// A generation to which nothing is added any more; its rows are on their way to the index, which only reads them.
+#[derive(Debug)]
+struct Marked {
+    rows: Arc<Vec<Row>>,
     places: HashTable<u32>,
 }
 
@@ -121,17 +128,19 @@ impl Recent {
         self.unmarked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Hands over all rows since the last mark; they can be found until they are forgotten.
-    pub fn mark(&self, lsn: u64) -> Vec<Row> {
-        let mut all = Vec::with_capacity(self.unmarked.swap(0, Ordering::Relaxed));
-        for part in &self.parts {
+    /// Hands over all rows since the last mark, in pieces; they can be found until they are forgotten. Nothing is copied:
+    /// the journal waits for this, and everybody for the journal.
+    pub fn mark(&self, lsn: u64) -> Vec<Arc<Vec<Row>>> {
+        self.unmarked.store(0, Ordering::Relaxed);
+        let mark = |part: &CachePadded<Mutex<Part>>| {
             let mut part = lock(part);
-            all.extend_from_slice(&part.unmarked.rows);
             let next = part.spare.take().unwrap_or_default();
-            let marked = std::mem::replace(&mut part.unmarked, next);
-            part.marked.push_back((lsn, marked));
-        }
-        all
+            let Generation { rows, places } = std::mem::replace(&mut part.unmarked, next);
+            let rows = Arc::new(rows);
+            part.marked.push_back((lsn, Marked { rows: Arc::clone(&rows), places }));
+            rows
+        };
+        self.parts.iter().map(mark).collect()
     }
 
     /// Forgets the rows of all marks up to this position.
@@ -139,10 +148,12 @@ impl Recent {
         for part in &self.parts {
             let mut part = lock(part);
             while part.marked.front().is_some_and(|(of, _)| *of <= lsn) {
-                let (_, mut generation) = part.marked.pop_front().expect("looked at a moment ago");
-                generation.rows.clear();
-                generation.places.clear();
-                part.spare = Some(generation);
+                let (_, Marked { rows, mut places }) = part.marked.pop_front().expect("looked at a moment ago");
+                places.clear();
+                // Whoever still reads the rows keeps them.
+                let mut rows = Arc::into_inner(rows).unwrap_or_default();
+                rows.clear();
+                part.spare = Some(Generation { rows, places });
             }
         }
     }
@@ -196,12 +207,13 @@ impl Part {
         if self.under_way.find(hash, |other| *other == id).is_some() {
             return Some(Taken::UnderWay);
         }
-        let generations = std::iter::once(&self.unmarked).chain(self.marked.iter().map(|(_, generation)| generation));
-        let lsn = |generation: &Generation| {
-            let is_it = |place: &u32| generation.rows[*place as usize].key == id;
-            generation.places.find(hash, is_it).map(|place| generation.rows[*place as usize].lsn)
+        let unmarked = (&self.unmarked.rows, &self.unmarked.places);
+        let marked = self.marked.iter().map(|(_, Marked { rows, places })| (&**rows, places));
+        let lsn = |(rows, places): (&Vec<Row>, &HashTable<u32>)| {
+            let is_it = |place: &u32| rows[*place as usize].key == id;
+            places.find(hash, is_it).map(|place| rows[*place as usize].lsn)
         };
-        generations.filter_map(lsn).next().map(Taken::By)
+        std::iter::once(unmarked).chain(marked).filter_map(lsn).next().map(Taken::By)
     }
 
     fn take<E>(
@@ -262,7 +274,8 @@ mod tests {
                 recent.settle(Row { key: id.into(), lsn: id, value: 0 });
             }
             assert_eq!(recent.unmarked_count(), 1_000);
-            let mut rows: Vec<u64> = recent.mark((round + 1) * 1_000).iter().map(|row| row.lsn).collect();
+            let marked = recent.mark((round + 1) * 1_000);
+            let mut rows: Vec<u64> = marked.iter().flat_map(|rows| rows.iter().map(|row| row.lsn)).collect();
             rows.sort_unstable();
             assert_eq!(rows, (1 + round * 1_000..=(round + 1) * 1_000).collect::<Vec<_>>());
             // One mark is on its way to the index while the next one is collected.

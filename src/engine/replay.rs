@@ -1,6 +1,8 @@
 //! Replay of the log's tail: one reads and decodes, each shard applies what is for it, and the indexer sorts and writes, each
 //! on a thread of its own, or all in turn where there are to be no threads. Which part of the log that is, `recovery` says.
 
+use std::sync::Arc;
+
 use crossbeam::channel::{Receiver, Sender, bounded};
 use wal::Scan;
 
@@ -190,15 +192,10 @@ impl<'a> Tape<'a> {
     }
 
     fn mark(&mut self, lsn: u64) -> IndexerMessage {
-        let mut others = self.claims.mark(lsn);
         // The next will be as many, or a few more: a piece ends behind the limit.
         let next = Vec::with_capacity(self.rows.len() + self.rows.len() / 8);
-        let mut rows = std::mem::replace(&mut self.rows, next);
-        if rows.is_empty() {
-            rows = others;
-        } else {
-            rows.append(&mut others);
-        }
+        let mut rows = vec![Arc::new(std::mem::replace(&mut self.rows, next))];
+        rows.extend(self.claims.mark(lsn));
         IndexerMessage::Ids { lsn, rows }
     }
 

@@ -1,6 +1,8 @@
 //! The entries of the shard's wallets since the last mark: appended while settling (one push), found
 //! again by following each wallet's chain backwards. At a mark they leave for the index.
 
+use std::ops::Index;
+
 use crate::ledger::Wallet;
 
 use super::super::runs::Row;
@@ -8,8 +10,8 @@ use super::super::runs::Row;
 /// Entries in the order of their LSNs.
 #[derive(Debug, Default)]
 pub struct Entries {
-    rows: Vec<Row>,
-    links: Vec<Link>,
+    rows: Pieces<Row>,
+    links: Pieces<Link>,
     /// The number of the first row; numbers go on over marks and wrap around.
     first_number: u32,
     marked_lsn: u64,
@@ -21,6 +23,17 @@ struct Link {
     /// The number that the wallet's mark had before: its entry before this one, if that is still here.
     previous: u32,
 }
+
+/// A list that grows without moving what is in it: a busy shard has millions of rows between two marks, and to copy them
+/// to a place twice as large would hold up all of its wallets.
+#[derive(Debug)]
+struct Pieces<T> {
+    /// All but the last one in use are full; those after it are empty.
+    pieces: Vec<Vec<T>>,
+    len: usize,
+}
+
+const PIECE: usize = 4096;
 
 /// Steps along a chain before a search by position is cheaper.
 const CHAIN_STEPS_MAX: usize = 64;
@@ -46,15 +59,13 @@ impl Entries {
         wallet.host_mark = number;
     }
 
-    /// Hands over all entries; from now on they are looked for in the index.
-    pub fn mark(&mut self, lsn: u64) -> Vec<Row> {
+    /// Hands over all entries, in pieces; from now on they are looked for in the index.
+    pub fn mark(&mut self, lsn: u64) -> Vec<Vec<Row>> {
         assert!(self.rows.last().is_none_or(|row| row.lsn <= lsn), "a mark is set after what it covers");
         self.first_number = self.first_number.wrapping_add(self.rows.len() as u32);
         self.marked_lsn = self.marked_lsn.max(lsn);
-        // The next will be about as many. Where one too many comes, a list doubles, and all of it is copied to fresh memory.
-        let capacity = self.rows.len() + self.rows.len() / 8;
         self.links.clear();
-        std::mem::replace(&mut self.rows, Vec::with_capacity(capacity))
+        std::mem::take(&mut self.rows).pieces
     }
 
     /// The wallet's entries below `before_lsn`, newest first.
@@ -72,7 +83,7 @@ impl Entries {
                 // A busy wallet and a position far back: search by position, the next of so many
                 // entries is near.
                 let end = self.rows.partition_point(|row| row.lsn < before_lsn);
-                place = self.links[..end].iter().rposition(|link| link.slot == slot);
+                place = (0..end).rfind(|index| self.links[*index].slot == slot);
                 steps += 1;
                 continue;
             }
@@ -88,6 +99,55 @@ impl Entries {
     fn place_of(&self, number: u32, slot: u32, end: usize) -> Option<usize> {
         let index = number.wrapping_sub(self.first_number) as usize;
         (index < end && self.links[index].slot == slot).then_some(index)
+    }
+}
+
+impl<T> Pieces<T> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn last(&self) -> Option<&T> {
+        self.len.checked_sub(1).map(|index| &self[index])
+    }
+
+    #[inline]
+    fn push(&mut self, item: T) {
+        let piece = self.len / PIECE;
+        if piece == self.pieces.len() {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        self.pieces[piece].push(item);
+        self.len += 1;
+    }
+
+    /// Keeps the memory, which has been touched before.
+    fn clear(&mut self) {
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.len = 0;
+    }
+
+    /// How many there are at the beginning of which `is_before` is true, if it is for none after one for which it is not.
+    fn partition_point(&self, mut is_before: impl FnMut(&T) -> bool) -> usize {
+        let used = self.len.div_ceil(PIECE);
+        let piece = self.pieces[..used].partition_point(|piece| is_before(&piece[0])).saturating_sub(1);
+        let within = self.pieces.get(piece).map_or(0, |piece| piece.partition_point(is_before));
+        piece * PIECE + within
+    }
+}
+
+impl<T> Default for Pieces<T> {
+    fn default() -> Pieces<T> {
+        Pieces { pieces: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Index<usize> for Pieces<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: usize) -> &T {
+        &self.pieces[index / PIECE][index % PIECE]
     }
 }
 
@@ -134,8 +194,24 @@ mod tests {
                 assert_eq!(found, expected, "round {round}, slot {slot}, before {before}");
             }
             let lsn = (round + 1) * 500;
-            assert_eq!(entries.mark(lsn).len(), 500);
+            assert_eq!(entries.mark(lsn).concat().len(), 500);
             assert!(entries.newest(0, &wallets[0], u64::MAX, 1).is_empty());
+        }
+    }
+
+    #[test]
+    fn pieces_are_one_list() {
+        let mut list = Pieces::default();
+        assert_eq!((list.last(), list.partition_point(|_| true)), (None, 0));
+        for round in 1..=2 {
+            let count = PIECE * 3 - round;
+            (0..count).for_each(|item| list.push(item));
+            assert_eq!((list.len(), list.last()), (count, Some(&(count - 1))));
+            assert!((0..count).all(|index| list[index] == index));
+            for end in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, count - 1, count] {
+                assert_eq!(list.partition_point(|item| *item < end), end);
+            }
+            list.clear();
         }
     }
 }
