@@ -6,9 +6,9 @@ use crate::ledger::{OwnerId, Wallet, WalletId};
 
 use super::super::placement::hash;
 
-/// A slab of wallets is 4 MiB: growing never copies wallets, and what no wallet has touched takes no memory yet. Large, because
+/// A slab of wallets is 16 MiB: growing never copies wallets, and what no wallet has touched takes no memory yet. Large, because
 /// what the allocator wants beside it is then a hundredth, and not a fifth.
-const SLAB_WALLETS: usize = 65_536;
+const SLAB_WALLETS: usize = 262_144;
 
 /// Parts of the index. Each grows by itself, so a wallet that is opened waits for one part at most, and not until the
 /// places of all wallets have been found again.
