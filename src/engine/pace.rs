@@ -10,8 +10,7 @@ use tracing::warn;
 use super::snapshot::SnapshotError;
 use super::status::Status;
 
-/// How many times as long as the work the rest after it is, at most. Without rests, a load of single transfers on two cores
-/// falls by a quarter meanwhile, with them alone by a tenth, with both by a fiftieth.
+/// How many times as long as the work the rest after it is, at most: a fifth of a core goes into a snapshot.
 const RESTS_PER_WORK: u32 = 4;
 /// The rests are cut so that a copy takes about so long at most, even where it has no period.
 const BUDGET_MAX: Duration = Duration::from_secs(150);
