@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use florin::engine::batch::Batch;
 use florin::engine::claims::Claims;
-use florin::engine::conversation::{Acts, Answer, Answers, Batch, Conversation, Conversations};
+use florin::engine::conversation::{ActRef, Acts, Answer, Answers, Conversation, Conversations};
 use florin::engine::host::{ShardActor, Wires};
 use florin::engine::messages::{Group, JournalBatch, JournalMessage, ShardMessage};
 use florin::engine::placement::Placement;
@@ -180,8 +181,8 @@ fn prepares(
     let mut lanes: Vec<Conversations> =
         (0..shards).map(|_| Conversations::with_capacity(transfers.len() / shards + 1)).collect();
     for (ticket, transfer) in (0u32..).zip(&transfers) {
-        let lane = placement.shard_of(transfer.legs()[0].wallet);
-        lanes[lane].push(Conversation::new(ticket));
+        let conversation = Conversation::new(ticket, ActRef::Transfer(transfer), placement);
+        lanes[usize::from(conversation.homes[0])].push(conversation);
     }
     let count = transfers.len();
     let (batch, answers) = Batch::new(Acts::Transfers(transfers.into()), count, 0, None);

@@ -67,7 +67,11 @@ impl Claims {
         let id = |index: usize| transfers[index].id().0;
         let Some(least) = transfers.iter().map(|transfer| transfer.id().0).min() else { return };
         let greatest = transfers.iter().map(|transfer| transfer.id().0).max().expect("there is a least one");
-        let look = || self.index.view(&(least..=greatest));
+        let look = |these: &[u32]| {
+            let view = self.index.view(&(least..=greatest));
+            view.fetch(these.iter().map(|index| id(*index as usize)));
+            view
+        };
         let in_index = Cell::new(None);
         let is_free = |view: &runs::View<'_>, index| {
             in_index.set(view.newest(id(index))?.map(|row| row.lsn));

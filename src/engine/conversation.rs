@@ -1,13 +1,10 @@
-//! One conversation between wallets: what is asked of them, in which order they are visited, and
-//! who is waiting for the answer. Plain data. What is asked stays where it came in, in the batch, and is never moved;
-//! the shards carry a small conversation about it from wallet to wallet.
+//! One conversation between wallets: what is asked of them, and in which order they are visited. Plain data. What is asked
+//! stays where it came in, in the batch, and is never moved; the shards carry a small conversation about it from wallet to
+//! wallet.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use smallvec::{SmallVec, smallvec};
-use tokio::sync::oneshot;
+use smallvec::SmallVec;
 
 use crate::ledger::{
     Amount, Authorization, Capture, Currency, Event, HoldEnd, HoldId, Opening, Reject, Status, Transfer, TransferId,
@@ -143,6 +140,8 @@ pub struct Conversation {
     pub at: u32,
     /// Where the first two wallets of a plain transfer sit in their shards, filled in as it comes there.
     pub slots: [u32; SLOTS],
+    /// Which shards these are.
+    pub homes: [u8; SLOTS],
     pub refused: Option<Reject>,
 }
 
@@ -166,8 +165,23 @@ pub struct Stop {
 }
 
 impl Conversation {
-    pub fn new(ticket: u32) -> Conversation {
-        Conversation { ticket, at: 0, slots: [NO_SLOT; SLOTS], refused: None }
+    pub fn new(ticket: u32, act: ActRef<'_>, placement: Placement) -> Conversation {
+        let mut homes = [0; SLOTS];
+        if let ActRef::Transfer(transfer) = act {
+            for (home, leg) in homes.iter_mut().zip(transfer.legs()) {
+                *home = u8::try_from(placement.shard_of(leg.wallet)).expect("there are at most 256 shards");
+            }
+        }
+        Conversation { ticket, at: 0, slots: [NO_SLOT; SLOTS], homes, refused: None }
+    }
+
+    /// The shard of its next stop.
+    #[inline]
+    pub fn home(&self, act: ActRef<'_>, stop: Stop, placement: Placement) -> usize {
+        match (act, self.homes.get(self.at as usize)) {
+            (ActRef::Transfer(_), Some(home)) => usize::from(*home),
+            _ => placement.shard_of(stop.wallet),
+        }
     }
 
     /// The answer when it is durable from `lsn` on.
@@ -416,81 +430,4 @@ fn in_order(payer: WalletId, payer_delta: i64, payee: WalletId, payee_delta: i64
 
 fn only(wallet: WalletId, index: usize) -> Option<Stop> {
     (index == 0).then_some(Stop { wallet, delta: 0 })
-}
-
-/// What came in together and is answered together.
-#[derive(Debug)]
-pub struct Batch {
-    acts: Acts,
-    /// When it came in.
-    pub now_micros: u64,
-    state: Mutex<BatchState>,
-    /// Given back when nothing of the batch is under way any more.
-    _room: Option<Room>,
-}
-
-#[derive(Debug)]
-struct BatchState {
-    answers: Answers,
-    pending: usize,
-    reply: Option<oneshot::Sender<Answers>>,
-}
-
-/// Conversations under way, counted against a limit.
-#[derive(Debug)]
-pub struct Room {
-    taken: Arc<AtomicUsize>,
-    count: usize,
-}
-
-impl Room {
-    /// Takes room for `count`, or nothing.
-    pub fn take(taken: &Arc<AtomicUsize>, count: usize, limit: usize) -> Option<Room> {
-        let before = taken.fetch_add(count, Ordering::Relaxed);
-        let room = Room { taken: Arc::clone(taken), count };
-        (before + count <= limit).then_some(room)
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(self.count, Ordering::Relaxed);
-    }
-}
-
-impl Batch {
-    /// `asked`: how many of the tickets become conversations; those of the others stay `Pending`.
-    pub fn new(
-        acts: Acts,
-        asked: usize,
-        now_micros: u64,
-        room: Option<Room>,
-    ) -> (Arc<Batch>, oneshot::Receiver<Answers>) {
-        let (reply, receiver) = oneshot::channel();
-        let state =
-            BatchState { answers: smallvec![Answer::Pending; acts.count()], pending: asked, reply: Some(reply) };
-        (Arc::new(Batch { acts, now_micros, state: Mutex::new(state), _room: room }), receiver)
-    }
-
-    #[inline]
-    pub fn act(&self, ticket: u32) -> ActRef<'_> {
-        self.acts.get(ticket)
-    }
-
-    /// Answers some of it; when nothing is pending any more, whoever waits hears all answers.
-    pub fn answer(&self, answers: impl Iterator<Item = (u32, Answer)>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for (ticket, answer) in answers {
-            let place = &mut state.answers[ticket as usize];
-            assert_eq!(*place, Answer::Pending, "every conversation is answered once");
-            *place = answer;
-            state.pending -= 1;
-        }
-        if state.pending == 0
-            && let Some(reply) = state.reply.take()
-        {
-            // Whoever asked may have gone away; the transfer stands all the same.
-            drop(reply.send(std::mem::take(&mut state.answers)));
-        }
-    }
 }

@@ -14,9 +14,10 @@ use crate::ledger::{
     WalletId,
 };
 
+use super::batch::{Batch, Room};
 use super::claims::{Claim, Claims};
 use super::conversation::{
-    Act, Acts, Answer, Answers, Atomic, Batch, CaptureAct, Conversation, Conversations, Failure, ReleaseAct, Room,
+    Act, ActRef, Acts, Answer, Answers, Atomic, CaptureAct, Conversation, Conversations, Failure, ReleaseAct,
 };
 use super::face::{AtomicRefusal, CaptureRequest, Outcome, Receipt, Refusal};
 use super::lookup::{Found, HoldView};
@@ -125,8 +126,8 @@ impl Desk {
         let mut lanes = self.lanes(count);
         for (ticket, transfer) in (0u32..).zip(&transfers) {
             if outcomes[ticket as usize].is_none() {
-                let lane = self.placement.shard_of(transfer.legs()[0].wallet);
-                lanes[lane].push(Conversation::new(ticket));
+                let conversation = Conversation::new(ticket, ActRef::Transfer(transfer), self.placement);
+                lanes[usize::from(conversation.homes[0])].push(conversation);
             }
         }
         let acts = Acts::Transfers(transfers.into());
@@ -329,9 +330,9 @@ impl Desk {
         };
         match self.claims.claim(id.0) {
             Ok(Claim::New) => {
-                let mut conversation = Conversation::new(0);
-                conversation.refused = Some(reject);
                 let acts = Acts::One(Act::Refuse { id, fingerprint });
+                let mut conversation = Conversation::new(0, acts.get(0), self.placement);
+                conversation.refused = Some(reject);
                 let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
                 let batch = JournalBatch { batch, conversations: smallvec![conversation] };
                 Begun::Asked(Asked { messages: vec![Outgoing::Journal(batch)], answers })
@@ -397,8 +398,9 @@ impl Desk {
     fn send_one(&self, acts: Acts, room: Room, now_micros: u64) -> Asked {
         let first = acts.get(0).stop(0).expect("it visits a wallet").wallet;
         let shard = self.placement.shard_of(first);
+        let conversation = Conversation::new(0, acts.get(0), self.placement);
         let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
-        let message = ShardMessage::Prepare { batch, conversations: smallvec![Conversation::new(0)] };
+        let message = ShardMessage::Prepare { batch, conversations: smallvec![conversation] };
         Asked { messages: vec![Outgoing::Shard(shard, message)], answers }
     }
 

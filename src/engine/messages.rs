@@ -8,8 +8,10 @@ use tokio::sync::oneshot;
 
 use crate::ledger::{Authorization, Hold, HoldId, Limits, OwnerId, Wallet, WalletId};
 
-use super::conversation::{Answer, Batch, Conversations};
+use super::batch::Batch;
+use super::conversation::{Answer, Conversations};
 use super::runs::Row;
+use super::shard::EntriesPart;
 
 /// What a shard's mailbox takes.
 #[derive(Debug)]
@@ -131,10 +133,10 @@ pub enum IndexerMessage {
         lsn: u64,
         rows: Vec<Arc<Vec<Row>>>,
     },
-    /// The entries of one shard's wallets up to `lsn` that it has not been given before, in pieces.
+    /// The entries of one shard's wallets up to `lsn` that it has not been given before, in the order of their LSNs.
     Entries {
         lsn: u64,
-        rows: Vec<Vec<Row>>,
+        part: EntriesPart,
     },
     Stop,
 }

@@ -1,6 +1,7 @@
 //! The engine: wallets hosted by shards, the journal that makes their transfers last, and what is derived from
 //! the log. `Engine` is its face; everything else is behind it.
 
+pub mod batch;
 pub mod claims;
 pub mod clock;
 pub mod config;

@@ -3,6 +3,8 @@
 
 use crate::ledger::WalletId;
 
+use super::config::SHARDS_MAX;
+
 /// Where wallets are hosted when there are this many shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Placement {
@@ -11,8 +13,8 @@ pub struct Placement {
 
 impl Placement {
     pub fn new(shards: usize) -> Placement {
-        assert!(shards > 0, "a ledger has at least one shard");
-        Placement { shards: u32::try_from(shards).expect("fewer shards than u32::MAX") }
+        assert!((1..=SHARDS_MAX).contains(&shards), "a ledger has 1 to {SHARDS_MAX} shards");
+        Placement { shards: u32::try_from(shards).expect("not above SHARDS_MAX") }
     }
 
     pub fn shards(self) -> usize {

@@ -15,6 +15,10 @@ use super::runs::Row;
 /// Parts with a lock each: enough for the threads of a large machine to meet seldom.
 const PARTS: usize = 64;
 
+/// Stripes of a part's tables, by the upper bits of a place in tables as large as they usually are.
+const STRIPES: usize = 64;
+const STRIPE_SHIFT: u32 = 8;
+
 /// Who has an id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
@@ -71,17 +75,18 @@ impl Recent {
     }
 
     /// The same for many; `told` hears of each, part by part. Of two that are the same, the first in order is first.
-    /// `look` is called once a part, when it is locked: what has been forgotten here by then is to be found there.
+    /// `look` is called once a part with those that are in it, when it is locked: what has been forgotten here by then is
+    /// to be found there.
     pub fn take_all<V, E>(
         &self,
         count: usize,
         id: impl Fn(usize) -> u128,
-        look: impl Fn() -> V,
+        look: impl Fn(&[u32]) -> V,
         mut is_free: impl FnMut(&V, usize) -> Result<bool, E>,
         mut told: impl FnMut(usize, Result<Option<Taken>, E>),
     ) {
         self.for_each_part(count, &id, |part, these, hashes| {
-            let view = look();
+            let view = look(these);
             for index in these.iter().map(|index| *index as usize) {
                 let hash = hashes[index];
                 told(index, part.take(hash, id(index), &self.hasher, || is_free(&view, index)));
@@ -172,24 +177,26 @@ impl Recent {
         self.parts.iter().map(|part| count(part)).sum()
     }
 
-    /// Runs through `count` ids, part by part: which of them are in the part, in their order, and the hashes of all.
+    /// Runs through `count` ids, part by part: which of them are in the part, the same id in their order, and the hashes of all.
     fn for_each_part(&self, count: usize, id: impl Fn(usize) -> u128, mut f: impl FnMut(&mut Part, &[u32], &[u64])) {
         let hashes: Vec<u64> = (0..count).map(|index| self.hasher.hash_one(id(index))).collect();
-        let mut ends = [0u32; PARTS + 1];
-        hashes.iter().for_each(|hash| ends[part_of(*hash) + 1] += 1);
-        for part in 0..PARTS {
-            ends[part + 1] += ends[part];
-        }
+        // Few ids are told apart by part only: more would not meet in one line of the cache anyway.
+        let shift = if count < PARTS * STRIPES / 4 { STRIPES.ilog2() } else { 0 };
+        let stripe = |hash: &u64| stripe_of(*hash) >> shift;
+        let mut ends = vec![0u32; ((PARTS * STRIPES) >> shift) + 1];
+        hashes.iter().for_each(|hash| ends[stripe(hash) + 1] += 1);
+        (1..ends.len()).for_each(|at| ends[at] += ends[at - 1]);
         let mut order = vec![0u32; count];
         for (index, hash) in (0u32..).zip(&hashes) {
-            let end = &mut ends[part_of(*hash)];
+            let end = &mut ends[stripe(hash)];
             order[*end as usize] = index;
             *end += 1;
         }
         let mut rest = &order[..];
         while let Some(&first) = rest.first() {
             let number = part_of(hashes[first as usize]);
-            let (these, others) = rest.split_at(rest.len() + ends[number] as usize - count);
+            let end = ends[(((number + 1) * STRIPES) >> shift) - 1] as usize;
+            let (these, others) = rest.split_at(rest.len() + end - count);
             let mut part = lock(&self.parts[number]);
             f(&mut part, these, &hashes);
             rest = others;
@@ -246,6 +253,12 @@ impl Part {
 /// A table takes its tags from the uppermost bits of a hash and its buckets from the lowest, so the part takes others.
 fn part_of(hash: u64) -> usize {
     (hash >> 48) as usize % PARTS
+}
+
+/// Which stripe of which part: through many ids a part's tables are walked from one end to the other, which the processor
+/// sees and reads ahead.
+fn stripe_of(hash: u64) -> usize {
+    part_of(hash) * STRIPES + (hash >> STRIPE_SHIFT) as usize % STRIPES
 }
 
 fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {

@@ -121,6 +121,9 @@ fn a_plain_transfer_takes_at_most_80_bytes() {
     let mut bytes = Vec::new();
     encode_transfer(&plain, &mut bytes);
     assert_eq!(bytes.len(), 72);
+    let mut by_fields = Vec::new();
+    write(&body_of_transfer(&plain), &mut by_fields);
+    assert_eq!(bytes, by_fields);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam::channel::Receiver;
-use florin::engine::conversation::{Answer, Batch};
+use florin::engine::batch::Batch;
+use florin::engine::conversation::Answer;
 use florin::engine::desk::{Desk, Outgoing};
 use florin::engine::indexer::{Indexer, Indexes};
 use florin::engine::journal::{Journal, JournalOutput};

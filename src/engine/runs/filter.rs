@@ -89,6 +89,15 @@ impl Filter {
         }
     }
 
+    /// Touches the lines of keys that will be asked for, so that the memory
+    /// fetches them side by side.
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = u128>) {
+        if !self.lines.is_empty() {
+            let touched = keys.fold(0, |sum, key| sum ^ self.lines[self.probe(key).0].0[0]);
+            std::hint::black_box(touched);
+        }
+    }
+
     /// False means that the key was never inserted.
     pub(super) fn may_contain(&self, key: u128) -> bool {
         if self.lines.is_empty() {

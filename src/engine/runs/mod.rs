@@ -58,6 +58,11 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    /// Has what looks for these keys touch fetched from memory side by side.
+    pub fn fetch(&self, keys: impl Iterator<Item = u128> + Clone) {
+        self.list.iter().for_each(|run| run.index.filter.fetch(keys.clone()));
+    }
+
     /// The newest row of one of the keys that the view is of.
     pub fn newest(&self, key: u128) -> Result<Option<Row>> {
         self.runs.checked(read::newest(&self.list, key, u64::MAX))

@@ -17,6 +17,26 @@ pub struct Entries {
     marked_lsn: u64,
 }
 
+/// The entries of a shard between two marks, in pieces, all but the last one full.
+#[derive(Debug, Default)]
+pub struct EntriesPart {
+    rows: Vec<Vec<Row>>,
+    links: Vec<Vec<Link>>,
+}
+
+impl EntriesPart {
+    pub fn count(&self) -> usize {
+        self.rows.iter().map(Vec::len).sum()
+    }
+
+    /// Each entry, and the slot of its wallet.
+    pub fn iter(&self) -> impl Iterator<Item = (&Row, u32)> {
+        let pieces = self.rows.iter().zip(&self.links);
+        pieces.flat_map(|(rows, links)| rows.iter().zip(links.iter().map(|link| link.slot)))
+    }
+}
+
+/// Which wallet an entry is of.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     slot: u32,
@@ -28,7 +48,7 @@ struct Link {
 /// to a place twice as large would hold up all of its wallets.
 #[derive(Debug)]
 struct Pieces<T> {
-    /// All but the last one in use are full; those after it are empty.
+    /// All but the last one are full.
     pieces: Vec<Vec<T>>,
     len: usize,
 }
@@ -60,12 +80,11 @@ impl Entries {
     }
 
     /// Hands over all entries, in pieces; from now on they are looked for in the index.
-    pub fn mark(&mut self, lsn: u64) -> Vec<Vec<Row>> {
+    pub fn mark(&mut self, lsn: u64) -> EntriesPart {
         assert!(self.rows.last().is_none_or(|row| row.lsn <= lsn), "a mark is set after what it covers");
         self.first_number = self.first_number.wrapping_add(self.rows.len() as u32);
         self.marked_lsn = self.marked_lsn.max(lsn);
-        self.links.clear();
-        std::mem::take(&mut self.rows).pieces
+        EntriesPart { rows: std::mem::take(&mut self.rows).pieces, links: std::mem::take(&mut self.links).pieces }
     }
 
     /// The wallet's entries below `before_lsn`, newest first.
@@ -121,16 +140,9 @@ impl<T> Pieces<T> {
         self.len += 1;
     }
 
-    /// Keeps the memory, which has been touched before.
-    fn clear(&mut self) {
-        self.pieces.iter_mut().for_each(Vec::clear);
-        self.len = 0;
-    }
-
     /// How many there are at the beginning of which `is_before` is true, if it is for none after one for which it is not.
     fn partition_point(&self, mut is_before: impl FnMut(&T) -> bool) -> usize {
-        let used = self.len.div_ceil(PIECE);
-        let piece = self.pieces[..used].partition_point(|piece| is_before(&piece[0])).saturating_sub(1);
+        let piece = self.pieces.partition_point(|piece| is_before(&piece[0])).saturating_sub(1);
         let within = self.pieces.get(piece).map_or(0, |piece| piece.partition_point(is_before));
         piece * PIECE + within
     }
@@ -194,24 +206,21 @@ mod tests {
                 assert_eq!(found, expected, "round {round}, slot {slot}, before {before}");
             }
             let lsn = (round + 1) * 500;
-            assert_eq!(entries.mark(lsn).concat().len(), 500);
+            assert_eq!(entries.mark(lsn).rows.concat().len(), 500);
             assert!(entries.newest(0, &wallets[0], u64::MAX, 1).is_empty());
         }
     }
 
     #[test]
     fn pieces_are_one_list() {
-        let mut list = Pieces::default();
-        assert_eq!((list.last(), list.partition_point(|_| true)), (None, 0));
-        for round in 1..=2 {
-            let count = PIECE * 3 - round;
+        for count in [0, 1, PIECE, PIECE * 3 - 1, PIECE * 3] {
+            let mut list = Pieces::default();
             (0..count).for_each(|item| list.push(item));
-            assert_eq!((list.len(), list.last()), (count, Some(&(count - 1))));
+            assert_eq!((list.len(), list.last()), (count, count.checked_sub(1).as_ref()));
             assert!((0..count).all(|index| list[index] == index));
-            for end in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, count - 1, count] {
-                assert_eq!(list.partition_point(|item| *item < end), end);
+            for end in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE - 1, 3 * PIECE] {
+                assert_eq!(list.partition_point(|item| *item < end), end.min(count));
             }
-            list.clear();
         }
     }
 }

@@ -9,7 +9,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::conversation::{Batch, Conversation};
+use super::super::batch::Batch;
+use super::super::conversation::Conversation;
 
 /// Messages that may wait for one wallet; more are refused as overload.
 pub const MAILBOX_MESSAGES_MAX: usize = 1024;

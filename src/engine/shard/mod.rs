@@ -17,10 +17,13 @@ use smallvec::SmallVec;
 
 use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, OwnerId, Status, Wallet, WalletId};
 
+use super::batch::Batch;
 use super::claims::Claims;
-use super::conversation::{Answer, Batch, Conversation, Conversations};
+use super::conversation::{Answer, Conversation, Conversations};
 use super::messages::{IndexerMessage, JournalBatch, RecentEntries, ShardMessage, WalletRead};
 use super::placement::Placement;
+
+pub use entries::EntriesPart;
 
 use copying::Copying;
 use entries::Entries;
@@ -31,7 +34,7 @@ use table::Table;
 pub use replay::{Part, Posting};
 
 /// Conversations whose wallets are fetched from memory together: about as many lines as a core waits for at once.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 32;
 
 /// The wallets of one shard.
 #[derive(Debug)]
@@ -129,7 +132,7 @@ impl Shard {
                 // A cut may be asked for where a mark has been set already. A second part of that mark would be
                 // taken for the part of a shard that has not sent its own yet.
                 if lsn > self.entries.marked_lsn() {
-                    out.indexer.push(IndexerMessage::Entries { lsn, rows: self.entries.mark(lsn) });
+                    out.indexer.push(IndexerMessage::Entries { lsn, part: self.entries.mark(lsn) });
                 }
                 if let Some(sink) = cut {
                     let holds = self.holds.all().cloned().collect();

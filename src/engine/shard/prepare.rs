@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::ledger::{HoldEnd, Reject, Status, hold::Admission};
+use crate::ledger::{HoldEnd, Reject, Status, WalletId, hold::Admission};
 
+use super::super::batch::Batch;
 use super::super::conversation::{
-    Act, ActRef, Acts, Answer, Batch, Conversation, Conversations, NO_SLOT, ReleaseAct, Stop,
+    Act, ActRef, Acts, Answer, Conversation, Conversations, NO_SLOT, ReleaseAct, SLOTS, Stop,
 };
 use super::super::messages::{JournalBatch, ShardMessage, Undo};
 use super::mailbox::Letter;
@@ -29,7 +30,7 @@ impl Shard {
         // The wallets of a few conversations are looked up together before the first of them is asked, so that the
         // processor waits for memory once and not for each.
         for few in conversations.chunks_mut(TOGETHER) {
-            few.iter_mut().for_each(|conversation| self.locate(conversation, batch.act(conversation.ticket)));
+            self.locate(batch, few);
             for conversation in few {
                 self.advance(*conversation, false, &mut lanes, out);
             }
@@ -37,14 +38,24 @@ impl Shard {
         lanes.send(out);
     }
 
-    /// Finds the wallets of a plain transfer that are hosted here. One that opens later is found when it is visited.
-    #[inline]
-    fn locate(&self, conversation: &mut Conversation, act: ActRef<'_>) {
-        let ActRef::Transfer(transfer) = act else { return };
-        for (slot, leg) in conversation.slots.iter_mut().zip(transfer.legs()).skip(conversation.at as usize) {
-            if self.hosts(leg.wallet) {
-                *slot = self.wallets.slot(leg.wallet).unwrap_or(NO_SLOT);
+    /// Finds the wallets of plain transfers that are hosted here. One that opens later is found when it is visited. First
+    /// where each very likely is, then all of these are looked at, so that the processor fetches them side by side.
+    fn locate(&self, batch: &Batch, few: &mut [Conversation]) {
+        let mut likely: SmallVec<[(usize, usize, u32, WalletId); TOGETHER * SLOTS]> = SmallVec::new();
+        for (index, conversation) in few.iter().enumerate() {
+            let ActRef::Transfer(transfer) = batch.act(conversation.ticket) else { return };
+            for (place, leg) in transfer.legs().iter().enumerate().take(SLOTS).skip(conversation.at as usize) {
+                if usize::from(conversation.homes[place]) == self.index
+                    && let Some(slot) = self.wallets.likely_slot(leg.wallet)
+                {
+                    likely.push((index, place, slot, leg.wallet));
+                }
             }
+        }
+        for (index, place, slot, wallet) in likely {
+            let is_right = self.wallets.get(slot).id() == wallet;
+            let slot = if is_right { Some(slot) } else { self.wallets.slot(wallet) };
+            few[index].slots[place] = slot.unwrap_or(NO_SLOT);
         }
     }
 
@@ -59,7 +70,7 @@ impl Shard {
     ) -> bool {
         let act = lanes.batch.act(conversation.ticket);
         while let Some(stop) = act.stop(conversation.at) {
-            let home = self.placement.shard_of(stop.wallet);
+            let home = conversation.home(act, stop, self.placement);
             if home != self.index {
                 lanes.push_to_shard(home, conversation);
                 return false;
@@ -126,9 +137,10 @@ impl Shard {
             if let Admission::Taken(released) = hold.begin_release() {
                 self.wallets.get_mut(slot).begin();
                 let act = ReleaseAct { hold: id, payer, end: HoldEnd::Expired, released: released.into() };
-                let mut conversation = Conversation::new(0);
+                let acts = Acts::One(Act::Release(act));
+                let mut conversation = Conversation::new(0, acts.get(0), self.placement);
                 conversation.at = 1;
-                let (batch, _nobody_waits) = Batch::new(Acts::One(Act::Release(act)), 1, now_micros, None);
+                let (batch, _nobody_waits) = Batch::new(acts, 1, now_micros, None);
                 out.journal.push(JournalBatch { batch, conversations: smallvec![conversation] });
             }
         }

@@ -3,7 +3,8 @@
 
 use crate::ledger::{Authorization, Capture, Event, Hold, HoldId, Opening, Transfer, Wallet, WalletId};
 
-use super::super::conversation::{Act, ActRef, Batch, Conversation, NO_SLOT};
+use super::super::batch::Batch;
+use super::super::conversation::{Act, ActRef, Conversation, NO_SLOT};
 use super::super::messages::{Group, JournalBatch};
 use super::{Outbox, Shard, TOGETHER};
 
@@ -28,13 +29,14 @@ impl Shard {
 
     /// Reads a little of each wallet that a few transfers change, so that the processor fetches them all at once.
     fn fetch(&self, batch: &Batch, few: &[Conversation]) {
-        let mut sum = 0u32;
+        let mut sum = 0u64;
         for conversation in few {
-            let ActRef::Transfer(transfer) = batch.act(conversation.ticket) else { continue };
-            for (leg, slot) in transfer.legs().iter().zip(conversation.slots) {
-                if slot != NO_SLOT && self.hosts(leg.wallet) {
-                    sum = sum.wrapping_add(self.wallets.get(slot).host_mark);
-                }
+            let ActRef::Transfer(transfer) = batch.act(conversation.ticket) else { return };
+            sum = sum.wrapping_add(transfer.fingerprint());
+            for (home, slot) in conversation.homes.into_iter().zip(conversation.slots) {
+                // Chosen without a branch: the processor would guess wrong half of the time.
+                let slot = if usize::from(home) == self.index { slot } else { NO_SLOT };
+                sum = sum.wrapping_add(self.wallets.touch(slot));
             }
         }
         std::hint::black_box(sum);
@@ -86,11 +88,12 @@ impl Shard {
         let act = match act {
             ActRef::Transfer(transfer) => {
                 for (index, leg) in transfer.legs().iter().enumerate() {
-                    if self.hosts(leg.wallet) {
-                        let slot = conversation.slots.get(index).copied();
-                        let slot = slot.unwrap_or_else(|| self.open_slot(leg.wallet));
-                        self.settle_leg(slot, leg.amount, lsn, out);
-                    }
+                    let slot = match conversation.homes.get(index) {
+                        Some(home) if usize::from(*home) == self.index => conversation.slots[index],
+                        None if self.hosts(leg.wallet) => self.open_slot(leg.wallet),
+                        _ => continue,
+                    };
+                    self.settle_leg(slot, leg.amount, lsn, out);
                 }
                 return;
             }

@@ -58,9 +58,24 @@ impl Table {
         self.slots[part_of(hash)].find(hash, |&slot| self.get(slot).id() == id).copied()
     }
 
+    /// Where the wallet very likely is, without looking at any wallet. It may be another one's slot.
+    #[inline]
+    pub fn likely_slot(&self, id: WalletId) -> Option<u32> {
+        let hash = hash(id);
+        self.slots[part_of(hash)].find(hash, |_| true).copied()
+    }
+
     #[inline]
     pub fn get(&self, slot: u32) -> &Wallet {
         &self.slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS]
+    }
+
+    /// Has the wallet fetched from memory, if there is one. The answer is of no use but to be used.
+    #[inline]
+    pub fn touch(&self, slot: u32) -> u64 {
+        let slab = self.slabs.get(slot as usize / SLAB_WALLETS);
+        let wallet = slab.and_then(|slab| slab.wallets.get(slot as usize % SLAB_WALLETS));
+        wallet.map_or(0, |wallet| u64::from(wallet.host_mark))
     }
 
     #[inline]
