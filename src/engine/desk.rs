@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use crate::ledger::fingerprint::Fingerprint;
@@ -48,7 +48,7 @@ pub enum Begun {
 /// Messages to send, and where the answers will come from.
 #[derive(Debug)]
 pub struct Asked {
-    pub messages: Vec<Outgoing>,
+    pub messages: SmallVec<[Outgoing; 1]>,
     pub answers: oneshot::Receiver<Answers>,
 }
 
@@ -335,7 +335,7 @@ impl Desk {
                 conversation.refused = Some(reject);
                 let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
                 let batch = JournalBatch { batch, conversations: smallvec![conversation] };
-                Begun::Asked(Asked { messages: vec![Outgoing::Journal(batch)], answers })
+                Begun::Asked(Asked { messages: smallvec![Outgoing::Journal(batch)], answers })
             }
             other => Begun::Answered(self.not_new(other, id, fingerprint)),
         }
@@ -401,12 +401,12 @@ impl Desk {
         let conversation = Conversation::new(0, acts.get(0), self.placement);
         let (batch, answers) = Batch::new(acts, 1, now_micros, Some(room));
         let message = ShardMessage::Prepare { batch, conversations: smallvec![conversation] };
-        Asked { messages: vec![Outgoing::Shard(shard, message)], answers }
+        Asked { messages: smallvec![Outgoing::Shard(shard, message)], answers }
     }
 
     fn send(&self, acts: Acts, asked: usize, lanes: Vec<Conversations>, room: Room, now_micros: u64) -> Asked {
         let (batch, answers) = Batch::new(acts, asked, now_micros, Some(room));
-        let mut messages = Vec::with_capacity(lanes.len());
+        let mut messages = SmallVec::with_capacity(lanes.len());
         for (shard, conversations) in lanes.into_iter().enumerate() {
             if !conversations.is_empty() {
                 let batch = Arc::clone(&batch);

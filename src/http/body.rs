@@ -1,6 +1,7 @@
 //! Reads a request's body into one buffer, within a limit of bytes and a limit of time, and within what all bodies
 //! that are under way may take together.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
@@ -9,6 +10,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::CONTENT_LENGTH;
 
 use super::problem::{Code, Problem};
+use super::within::{Timer, within};
 use crate::config::HttpLimits;
 
 /// Why there is no body.
@@ -64,8 +66,8 @@ pub(super) async fn read(
         Some(_) => return Err(too_large(bytes_max).into()),
         None => None,
     };
-    let all = collect(body, told.unwrap_or(0), (bytes_max, limits.bodies_bytes_max), share);
-    tokio::time::timeout(limits.body_read, all).await.unwrap_or_else(|_| {
+    let all = pin!(collect(body, told.unwrap_or(0), (bytes_max, limits.bodies_bytes_max), share));
+    within(limits.body_read, Timer::AtOnce, all).await.unwrap_or_else(|| {
         let detail = format!("The body was not there after {} seconds.", limits.body_read.as_secs());
         Err(Problem::new(Code::RequestTimeout, detail).into())
     })

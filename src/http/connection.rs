@@ -21,6 +21,7 @@ use super::exchange;
 use super::held::{Budget, Held, STEP_BYTES};
 use super::problem::{Code, Problem};
 use super::state::State;
+use super::within::Timer;
 use crate::config::HttpLimits;
 
 /// hyper's settings, made once for all connections, and what these may hold together.
@@ -171,6 +172,14 @@ impl Connection {
         self.state.meters().in_flight.increment(1.0);
         activity.mark();
         Underway { connection: self, held_bytes, is_answered: false }
+    }
+
+    /// Over HTTP/1.1 the watchdog's tick polls the request too, which is soon enough to think of its limit.
+    pub(super) fn request_timer(&self) -> Timer {
+        if self.is_http2() || self.limits.request < 3 * WATCH_PERIOD {
+            return Timer::AtOnce;
+        }
+        Timer::After(WATCH_PERIOD)
     }
 
     /// Refuses a request whose answer could not be held if the client did not take it.

@@ -21,6 +21,8 @@ use super::connection::Connection;
 use super::held::STEP_BYTES;
 use super::problem::{Code, Problem};
 use super::route::{self, Found, Route};
+use super::wire::now_micros;
+use super::within::within;
 use super::{body, bulk, holds, ledger, ops, transfers, wallets};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind};
@@ -38,8 +40,9 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     let found = route::find(&parts.method, parts.uri.path());
     let span = span(&parts, &request_id);
     let handled = pin!(handle(connection, found, &parts, body));
-    let handled = tokio::time::timeout(connection.limits.request, caught(handled)).instrument(span).await;
-    let result = handled.unwrap_or_else(|_| {
+    let handled = pin!(caught(handled).instrument(span));
+    let handled = within(connection.limits.request, connection.request_timer(), handled).await;
+    let result = handled.unwrap_or_else(|| {
         let detail = "There was no answer in time. It may still be carried out: repeat it with the same key.";
         Err(Problem::new(Code::AnswerTimeout, detail))
     });
@@ -166,7 +169,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     };
     headers.get(REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
         let mut buffer = Uuid::encode_buffer();
-        let text = Uuid::now_v7().as_hyphenated().encode_lower(&mut buffer);
+        // Like `now_v7`, but for a lock that all threads would meet at.
+        let uuid = uuid::Builder::from_unix_timestamp_millis(now_micros() / 1000, &rand::random()).into_uuid();
+        let text = uuid.as_hyphenated().encode_lower(&mut buffer);
         HeaderValue::from_str(text).expect("a UUID is visible ASCII")
     })
 }

@@ -25,6 +25,7 @@ mod tls;
 mod transfers;
 mod wallets;
 pub mod wire;
+mod within;
 
 pub use auth::OperatorKeys;
 pub use bulk::{Form, Item, bulk_items};

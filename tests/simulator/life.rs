@@ -161,7 +161,7 @@ impl Life {
         }
     }
 
-    pub fn send_from_client(&mut self, client: usize, messages: Vec<Outgoing>) {
+    pub fn send_from_client(&mut self, client: usize, messages: impl IntoIterator<Item = Outgoing>) {
         self.clients[client].extend(messages.into_iter().map(|message| match message {
             Outgoing::Shard(shard, message) => Sent::Shard(shard, message),
             Outgoing::Journal(batch) => Sent::Journal(JournalMessage::Batch(batch)),
