@@ -169,7 +169,7 @@ impl Connection {
                 request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
             self.held.add(held_bytes);
         }
-        self.state.meters().in_flight.increment(1.0);
+        self.state.meters().in_flight.fetch_add(1, Ordering::Relaxed);
         activity.mark();
         Underway { connection: self, held_bytes, is_answered: false }
     }
@@ -272,7 +272,7 @@ impl Drop for Underway<'_> {
         if self.held_bytes > 0 {
             held.give(self.held_bytes);
         }
-        state.meters().in_flight.decrement(1.0);
+        state.meters().in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

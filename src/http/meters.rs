@@ -2,6 +2,7 @@
 //! map; the engine's figures are read when somebody asks.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -15,7 +16,8 @@ use crate::engine::Health;
 pub(super) struct Meters {
     pub connections: Gauge,
     pub connections_refused: Counter,
-    pub in_flight: Gauge,
+    /// Requests that are being answered. A gauge is a float, which cannot be added to in one step.
+    pub in_flight: AtomicUsize,
     routes: Vec<RouteMeters>,
     other: RouteMeters,
     problems: Vec<Counter>,
@@ -58,10 +60,11 @@ impl Meters {
     }
 
     pub(super) fn render(&self, health: Option<&Health>) -> String {
+        gauge!("florin_http_requests_in_flight").set(to_f64(count(self.in_flight.load(Ordering::Relaxed))));
         gauge!("florin_ready").set(f64::from(u8::from(health.is_some())));
         if let Some(health) = health {
             gauge!("florin_last_lsn").set(to_f64(health.last_lsn));
-            gauge!("florin_engine_in_flight").set(to_f64(u64::try_from(health.in_flight).unwrap_or(u64::MAX)));
+            gauge!("florin_engine_in_flight").set(to_f64(count(health.in_flight)));
             gauge!("florin_read_only").set(f64::from(u8::from(health.read_only.is_some())));
         }
         self.handle.render()
@@ -80,7 +83,7 @@ impl Meters {
         Meters {
             connections: gauge!("florin_http_connections"),
             connections_refused: counter!("florin_http_connections_refused_total"),
-            in_flight: gauge!("florin_http_requests_in_flight"),
+            in_flight: AtomicUsize::new(0),
             routes: Route::ALL.iter().map(|route| RouteMeters::new(verb(route), route.path())).collect(),
             other: RouteMeters::new("other", "other"),
             problems: Code::ALL
@@ -114,6 +117,10 @@ fn describe() {
     metrics::describe_gauge!("florin_last_lsn", "The last durable position of the log.");
     metrics::describe_gauge!("florin_engine_in_flight", "Requests on their way through the engine.");
     metrics::describe_gauge!("florin_read_only", "1 when the log cannot be written.");
+}
+
+fn count(of: usize) -> u64 {
+    u64::try_from(of).unwrap_or(u64::MAX)
 }
 
 /// Gauges are floats; above 2^53 a position is shown to the nearest one that a float has.
