@@ -27,6 +27,14 @@ pub enum Taken {
     By(u64),
 }
 
+/// Where a row stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    row: u32,
+    /// A part of the id's hash: nearly every other id is told apart without a look at its row.
+    check: u32,
+}
+
 /// Ids by part, a part by the upper bits of their hash.
 #[derive(Debug)]
 pub struct Recent {
@@ -51,14 +59,14 @@ struct Part {
 #[derive(Debug, Default)]
 struct Generation {
     rows: Vec<Row>,
-    places: HashTable<u32>,
+    places: HashTable<Place>,
 }
 
 /// A generation to which nothing is added any more; its rows are on their way to the index, which only reads them.
 #[derive(Debug)]
 struct Marked {
     rows: Arc<Vec<Row>>,
-    places: HashTable<u32>,
+    places: HashTable<Place>,
 }
 
 impl Recent {
@@ -216,9 +224,9 @@ impl Part {
         }
         let unmarked = (&self.unmarked.rows, &self.unmarked.places);
         let marked = self.marked.iter().map(|(_, Marked { rows, places })| (&**rows, places));
-        let lsn = |(rows, places): (&Vec<Row>, &HashTable<u32>)| {
-            let is_it = |place: &u32| rows[*place as usize].key == id;
-            places.find(hash, is_it).map(|place| rows[*place as usize].lsn)
+        let lsn = |(rows, places): (&Vec<Row>, &HashTable<Place>)| {
+            let is_it = |place: &Place| place.check == check_of(hash) && rows[place.row as usize].key == id;
+            places.find(hash, is_it).map(|place| rows[place.row as usize].lsn)
         };
         std::iter::once(unmarked).chain(marked).filter_map(lsn).next().map(Taken::By)
     }
@@ -240,9 +248,10 @@ impl Part {
     fn settle(&mut self, hash: u64, row: Row, hasher: &DefaultHashBuilder) {
         self.end(hash, row.key);
         let Generation { rows, places } = &mut self.unmarked;
-        let place = u32::try_from(rows.len()).expect("a mark is set before there are so many");
+        let number = u32::try_from(rows.len()).expect("a mark is set before there are so many");
         rows.push(row);
-        places.insert_unique(hash, place, |place| hasher.hash_one(rows[*place as usize].key));
+        let place = Place { row: number, check: check_of(hash) };
+        places.insert_unique(hash, place, |place| hasher.hash_one(rows[place.row as usize].key));
     }
 
     fn end(&mut self, hash: u64, id: u128) -> bool {
@@ -253,6 +262,11 @@ impl Part {
 /// A table takes its tags from the uppermost bits of a hash and its buckets from the lowest, so the part takes others.
 fn part_of(hash: u64) -> usize {
     (hash >> 48) as usize % PARTS
+}
+
+/// More of the hash than a table looks at.
+fn check_of(hash: u64) -> u32 {
+    (hash >> 24) as u32
 }
 
 /// Which stripe of which part: through many ids a part's tables are walked from one end to the other, which the processor
