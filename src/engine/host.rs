@@ -30,6 +30,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// So long after a mark nothing urgent is expected.
 const LULL: Duration = Duration::from_secs(3);
 
+/// How many times as long as a part of a merge the rest after it is, while anybody is served.
+const RESTS_PER_MERGE: u32 = 4;
+
 /// What a shard's actor is told: that something lies in its mailbox, or that time has gone on.
 #[derive(Debug)]
 pub enum Bell {
@@ -223,6 +226,7 @@ pub fn spawn_indexer(
     status: Arc<Status>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let (merge, merge_due) = crossbeam::channel::bounded::<()>(1);
+    let in_flight = Arc::clone(&status.in_flight);
     let adding = std::thread::Builder::new().name("indexer".to_owned()).spawn(move || {
         for message in receiver {
             if matches!(message, IndexerMessage::Stop) {
@@ -238,6 +242,11 @@ pub fn spawn_indexer(
     })?;
     let merging = std::thread::Builder::new().name("merger".to_owned()).spawn(move || {
         let mut is_quiet = true;
+        let rest = |took: Duration| {
+            if in_flight.load(Ordering::Relaxed) > 0 {
+                std::thread::sleep(took * RESTS_PER_MERGE);
+            }
+        };
         loop {
             // While marks come one after another, only what cannot wait is merged: transfers need the cores.
             is_quiet = match merge_due.recv_timeout(if is_quiet { Duration::MAX } else { LULL }) {
@@ -245,7 +254,7 @@ pub fn spawn_indexer(
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let merge = if is_quiet { Runs::merge_if_due } else { Runs::merge_if_overdue };
+            let merge = |runs: &Runs| if is_quiet { runs.merge_gently(&rest) } else { runs.merge_if_overdue() };
             for runs in [&indexes.ids, &indexes.entries] {
                 while merge(runs).unwrap_or_else(|error| {
                     warn!(error = with_causes(&error), "a merge of the index has failed; it is tried again later");

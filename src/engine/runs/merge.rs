@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
@@ -33,15 +34,21 @@ impl Runs {
     /// Does one merge if there is one to do, and tells whether it did: call it
     /// until it says no. Reads and `add` go on meanwhile.
     pub fn merge_if_due(&self) -> Result<bool> {
-        self.merge_from(FAN_IN)
+        self.merge_from(FAN_IN, &|_| {})
+    }
+
+    /// The same beside others' work: `rest` is called after each part, with
+    /// what it took.
+    pub fn merge_gently(&self, rest: &dyn Fn(Duration)) -> Result<bool> {
+        self.merge_from(FAN_IN, rest)
     }
 
     /// The same for busy hours: leaves what can wait for a quieter one.
     pub fn merge_if_overdue(&self) -> Result<bool> {
-        self.merge_from(FAN_IN_BUSY)
+        self.merge_from(FAN_IN_BUSY, &|_| {})
     }
 
-    fn merge_from(&self, least: usize) -> Result<bool> {
+    fn merge_from(&self, least: usize, rest: &dyn Fn(Duration)) -> Result<bool> {
         assert!(!self.is_read_only, "runs opened to read only stay as they are");
         let _one_at_a_time = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let list = self.snapshot();
@@ -49,7 +56,7 @@ impl Runs {
             return Ok(false);
         };
         let sources = &list[due];
-        let Some(merged) = self.checked(self.merge(sources))? else {
+        let Some(merged) = self.checked(self.merge(sources, rest))? else {
             return Ok(false);
         };
         let merged = Arc::new(merged);
@@ -94,7 +101,7 @@ impl Runs {
     }
 
     /// Nothing if it was given up.
-    fn merge(&self, sources: &[Arc<Run>]) -> Result<Option<Run>> {
+    fn merge(&self, sources: &[Arc<Run>], rest: &dyn Fn(Duration)) -> Result<Option<Run>> {
         let (from, to) = (sources[0].from(), sources[sources.len() - 1].to());
         let key_count_max = sources.iter().map(|run| run.index.key_count).sum();
         let mut index = Index::for_at_most(from, to, key_count_max);
@@ -105,6 +112,7 @@ impl Runs {
             if self.merging_stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
+            let began = Instant::now();
             rows.clear();
             merge.fill(&mut rows)?;
             if rows.is_empty() {
@@ -112,6 +120,7 @@ impl Runs {
             }
             index.extend(&rows);
             writer.push(&rows)?;
+            rest(began.elapsed());
         }
         let row_count: usize = sources.iter().map(|run| run.row_count()).sum();
         assert_eq!(index.row_count, row_count, "a merge neither makes nor loses rows");
