@@ -140,7 +140,7 @@ pub struct Conversation {
     pub at: u32,
     /// Where the first two wallets of a plain transfer sit in their shards, filled in as it comes there.
     pub slots: [u32; SLOTS],
-    /// Which shards these are.
+    /// Which shards host them.
     pub homes: [u8; SLOTS],
     pub refused: Option<Reject>,
 }

@@ -242,8 +242,9 @@ pub fn spawn_indexer(
     })?;
     let merging = std::thread::Builder::new().name("merger".to_owned()).spawn(move || {
         let mut is_quiet = true;
+        // When the next mark has come, there is no time for rests: what is to be merged must not become more and more.
         let rest = |took: Duration| {
-            if in_flight.load(Ordering::Relaxed) > 0 {
+            if in_flight.load(Ordering::Relaxed) > 0 && merge_due.is_empty() {
                 std::thread::sleep(took * RESTS_PER_MERGE);
             }
         };

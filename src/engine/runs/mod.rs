@@ -58,7 +58,8 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Has what looks for these keys touch fetched from memory side by side.
+    /// Touches what looks for these keys will need, so that the memory fetches
+    /// it side by side.
     pub fn fetch(&self, keys: impl Iterator<Item = u128> + Clone) {
         self.list.iter().for_each(|run| run.index.filter.fetch(keys.clone()));
     }

@@ -46,9 +46,8 @@ impl Table {
         // Ids spread over the parts by chance, so some get a little more than their share.
         let share = wallets / PARTS;
         let slabs = &self.slabs;
-        let id_of = |slot: u32| slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS].id();
         for part in &mut self.slots {
-            part.reserve(share + share / 64, |slot| hash(id_of(*slot)));
+            part.reserve(share + share / 64, |slot| hash(wallet_at(slabs, *slot).id()));
         }
     }
 
@@ -67,7 +66,7 @@ impl Table {
 
     #[inline]
     pub fn get(&self, slot: u32) -> &Wallet {
-        &self.slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS]
+        wallet_at(&self.slabs, slot)
     }
 
     /// Has the wallet fetched from memory, if there is one. The answer is of no use but to be used.
@@ -100,12 +99,16 @@ impl Table {
         slab.wallets.push(wallet);
         slab.owners.push(owner);
         let slabs = &self.slabs;
-        let id_of = |slot: u32| slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS].id();
         let hash_of_id = hash(id);
-        self.slots[part_of(hash_of_id)].insert_unique(hash_of_id, slot, |slot| hash(id_of(*slot)));
+        self.slots[part_of(hash_of_id)].insert_unique(hash_of_id, slot, |slot| hash(wallet_at(slabs, *slot).id()));
         self.count = slot.checked_add(1).expect("a shard hosts fewer than 2^32 wallets");
         slot
     }
+}
+
+#[inline]
+fn wallet_at(slabs: &[Slab], slot: u32) -> &Wallet {
+    &slabs[slot as usize / SLAB_WALLETS].wallets[slot as usize % SLAB_WALLETS]
 }
 
 /// The upper half of a hash chooses the shard, and the lowest and uppermost bits a place in the part.
