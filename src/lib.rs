@@ -6,3 +6,5 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod ledger;
+pub mod services;
+pub mod store;

@@ -9,6 +9,9 @@ use florin::engine::{self, StartError, runs};
 use florin::http::ServerError;
 use florin::http::auth::AuthError;
 use florin::ledger::Broken;
+use florin::services::Fault;
+use florin::store::StoreError;
+use florin::store::seal::SealError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -36,6 +39,12 @@ pub enum Failure {
     Server(ServerError),
     #[error(transparent)]
     Keys(#[from] AuthError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the people cannot be asked for")]
+    People(#[from] Fault),
     #[error("the server at {url} cannot be asked")]
     Ask { url: String, source: io::Error },
     #[error("the operating system gives no threads or signals")]

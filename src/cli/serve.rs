@@ -4,6 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,6 +12,11 @@ use florin::config::HttpLimits;
 use florin::engine::config::SHARDS_MAX;
 use florin::engine::{Engine, EngineConfig, Progress};
 use florin::http::{OperatorKeys, Server, ServerConfig, ServerError, State, TlsFiles};
+use florin::ledger::Currency;
+use florin::services::clock::Clock;
+use florin::services::{Approval, Services, Settings};
+use florin::store::Store;
+use florin::store::seal::Seal;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -66,6 +72,17 @@ pub struct ServeArgs {
     /// ~/.pgpass
     #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
     snapshots: Option<SecretString>,
+    /// Keep people and all else that is not money in a Postgres database, as postgres://user@host:port/database, instead of
+    /// in the data folder. Others can read this command line: rather give a password by the variable
+    #[arg(long, env = "FLORIN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<SecretString>,
+    /// The currency of the wallet that an account opens with (ISO 4217)
+    #[arg(long, default_value = "INR", value_name = "CODE", value_parser = currency)]
+    currency: Currency,
+    /// What a new account waits for: none, an administrator (manual), or a time, such as 24h, after which it becomes
+    /// active unless somebody has blocked it
+    #[arg(long, default_value = "none", value_name = "WHAT", value_parser = approval)]
+    approval: Approval,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -84,6 +101,18 @@ pub struct ServeArgs {
     /// Print JSON for machines: one object a line, of type listening, ready and stopped
     #[arg(long)]
     json: bool,
+}
+
+fn currency(text: &str) -> Result<Currency, String> {
+    Currency::by_code(text).ok_or_else(|| "a currency of ISO 4217 in capital letters is wanted, like INR".to_owned())
+}
+
+fn approval(text: &str) -> Result<Approval, String> {
+    match text {
+        "none" => Ok(Approval::None),
+        "manual" => Ok(Approval::Manual),
+        _ => duration(text).map(Approval::After),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +144,9 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let url = format!("{scheme}://{}", server.local_addr());
     let chosen = args.api_key.clone().map(SecretString::from);
     let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
+    // The database is opened before anything is promised: a wrong address is told at once.
+    let seal = Seal::load_or_create(&args.data_dir)?;
+    let store = Store::open(&args.data_dir, args.database_url.as_ref()).await?;
     say_listening(&args, &url, new_key.as_ref());
 
     let state = State::new(keys);
@@ -131,13 +163,16 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
+    let settings = Settings { currency: args.currency, approval: args.approval };
+    let people = Services::start(store, seal, engine.clone(), settings, Clock::default()).await?;
+    state.people(Arc::clone(&people));
     // Whoever reads that it is ready may ask at once.
     state.ready(engine.clone());
     say_ready(&args, &engine, began.elapsed());
 
     stop.asked().await;
     tokio::select! {
-        outcome = wind_down(close, serving, &engine) => {
+        outcome = wind_down(close, serving, &people, &engine) => {
             say_stopped(&args, &engine);
             outcome
         }
@@ -151,12 +186,14 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
 async fn wind_down(
     close: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
+    people: &Services,
     engine: &Engine,
 ) -> Result<Verdict, Failure> {
     close.send_replace(true);
     if let Err(panic) = serving.await {
         tracing::error!(%panic, "the http server has failed");
     }
+    people.stop().await;
     // Without a snapshot the next start takes longer, and loses nothing: so this is no reason not to stop.
     if let Err(error) = engine.snapshot().await {
         tracing::warn!(%error, "no snapshot was taken; the next start reads more of the log");

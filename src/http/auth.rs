@@ -1,22 +1,18 @@
 //! The operator's API key: made at the first start, shown once, kept as a hash. People and roles
-//! are not here.
+//! are not here; who is let in by what header is in `door`.
 
 use std::fs;
 use std::hint::black_box;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use super::problem::{Code, Problem};
 
 pub const FILE_NAME: &str = "operator-key.json";
 pub const KEY_PREFIX: &str = "flk_";
@@ -55,17 +51,6 @@ struct KeyFile {
     sha256: Vec<String>,
 }
 
-/// The header that this connection was let in with last: a client sends the same one each time.
-#[derive(Default)]
-pub struct Accepted(OnceLock<Box<[u8]>>);
-
-/// Shows nothing: the header is a secret.
-impl std::fmt::Debug for Accepted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Accepted")
-    }
-}
-
 impl OperatorKeys {
     /// Reads the key's hash, or makes a key (or takes `chosen`) and keeps its hash. The key is given
     /// once, at the first start; nobody can read it again. At later starts `chosen` must be the key
@@ -100,25 +85,6 @@ impl OperatorKeys {
         let hash = sha256(key);
         // All are compared, so that the time does not tell which one was near.
         self.hashes.iter().fold(false, |found, known| found | same_bytes(known, &hash))
-    }
-
-    /// Lets a request in, or says 401.
-    pub fn check(&self, headers: &HeaderMap, accepted: &Accepted) -> Result<(), Problem> {
-        let Some(header) = headers.get(AUTHORIZATION) else {
-            return Err(Problem::new(Code::Unauthorized, "Send the API key as `Authorization: Bearer flk_...`."));
-        };
-        let header = header.as_bytes();
-        if accepted.0.get().is_some_and(|known| same_bytes(known, header)) {
-            return Ok(());
-        }
-        let bearer = header.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        let key = bearer.map(|(_, key)| key.trim_ascii());
-        if !key.is_some_and(|key| self.accepts(key)) {
-            return Err(Problem::new(Code::Unauthorized, "This is not an API key of this server."));
-        }
-        // Only the first is kept; a connection that carries several keys pays for a hash each time.
-        accepted.0.get_or_init(|| header.into());
-        Ok(())
     }
 
     fn of<const N: usize>(hashes: [[u8; 32]; N]) -> OperatorKeys {
@@ -172,7 +138,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Takes as long for the first difference as for the last; only the length shows.
-fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn same_bytes(one: &[u8], other: &[u8]) -> bool {
     let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
     let seen = words.iter().zip(other_words).fold(0, |seen, (a, b)| black_box(seen | (word(a) ^ word(b))));
@@ -200,10 +166,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())])
-    }
 
     #[test]
     fn the_key_is_shown_once_and_kept_as_a_hash() {
@@ -242,18 +204,5 @@ mod tests {
             let loaded = OperatorKeys::load_or_create(folder.path(), None);
             assert!(matches!(loaded, Err(AuthError::Content { .. })), "{content}");
         }
-    }
-
-    #[test]
-    fn only_the_right_header_is_let_in() {
-        let keys = OperatorKeys::of([sha256(b"flk_right")]);
-        let accepted = Accepted::default();
-        assert!(keys.check(&HeaderMap::new(), &accepted).is_err());
-        for wrong in ["", "Bearer", "Bearer ", "Bearer flk_wrong", "Basic flk_right", "flk_right", "Bearer flk_righ"] {
-            assert!(keys.check(&headers(wrong), &accepted).is_err(), "{wrong}");
-        }
-        assert!(keys.check(&headers("bearer flk_right"), &accepted).is_ok());
-        assert!(keys.check(&headers("Bearer flk_right"), &accepted).is_ok());
-        assert!(keys.check(&headers("bearer flk_wrong"), &accepted).is_err());
     }
 }

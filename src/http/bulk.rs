@@ -1,6 +1,8 @@
 //! Bulk transfers: a JSON array, NDJSON, or the binary form of `bulk_binary`. The three differ in
 //! how items are read and outcomes written; what happens between is the same.
 
+use std::borrow::Cow;
+
 use hyper::StatusCode;
 use serde_json::value::RawValue;
 
@@ -8,6 +10,7 @@ use super::answer::{Answer, JSON, NDJSON};
 use super::bulk_binary;
 use super::call::{Call, Purpose, key_id, media_type};
 use super::problem::{Code, Problem};
+use super::transfers::must_own_payers;
 use super::wire::{BulkItem, BulkOutcome, Id, Raw, read_item, read_list};
 use crate::config::BULK_ITEMS_MAX;
 use crate::engine::{AtomicRefusal, Outcome, Receipt};
@@ -41,14 +44,28 @@ pub(super) async fn transfers(call: &Call<'_>) -> Result<Answer, Problem> {
         None => false,
         Some(_) => is_atomic(call.query(&["atomic"])?.text("atomic"))?,
     };
-    let key = call.optional_key()?;
-    let items = bulk_items(form, &call.body, key)?;
+    let key = call.optional_key()?.map(|key| own_key(call, key));
+    let mut items = bulk_items(form, &call.body, key.as_deref())?;
+    if call.principal.is_bound_to_own() {
+        for item in &mut items {
+            let Item::Asked(transfer) = item else { continue };
+            if let Err(problem) = must_own_payers(call, transfer).await {
+                *item = Item::Wrong(Some(transfer.id().0), problem);
+            }
+        }
+    }
     let outcomes = if is_atomic { all(call, items).await? } else { each(call, items).await };
     Ok(match form {
         Form::Array => array_answer(&outcomes),
         Form::Lines => line_answer(&outcomes),
         Form::Binary => bulk_binary::answer(&outcomes),
     })
+}
+
+/// Two merchants may use the same key without knowing of each other.
+fn own_key<'c>(call: &Call<'c>, key: &'c str) -> Cow<'c, str> {
+    let account = call.principal.account;
+    if account.is_nil() { Cow::Borrowed(key) } else { Cow::Owned(format!("{account} {key}")) }
 }
 
 /// Reads a body. Where items have no ids of their own, `key` and their position stand for them.

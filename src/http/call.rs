@@ -2,6 +2,7 @@
 //! mean something, and the body.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::body::Bytes;
@@ -13,9 +14,14 @@ use super::problem::{Code, Problem};
 use super::wire::{parse_id, parse_time};
 use crate::config::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::engine::{At, Engine};
+use crate::ledger::{Reject, WalletId};
+use crate::services::{Principal, Services};
 
 pub(super) struct Call<'c> {
     pub engine: &'c Engine,
+    /// None where the server keeps a ledger only.
+    pub services: Option<&'c Arc<Services>>,
+    pub principal: &'c Principal,
     /// What stood in the path in the place of `{id}`.
     pub id: &'c str,
     pub query: Option<&'c str>,
@@ -37,12 +43,31 @@ impl<'c> Call<'c> {
     /// The id that the request's Idempotency-Key stands for.
     pub(super) fn key_id(&self) -> Result<u128, Problem> {
         match self.optional_key()? {
-            Some(key) => key_id(Purpose::Request, key),
+            Some(key) => self.id_of(Purpose::Request, key),
             None => Err(Problem::new(
                 Code::IdempotencyKeyRequired,
                 "Send an Idempotency-Key, such as a new UUID; a repeat with the same key is answered as before.",
             )),
         }
+    }
+
+    /// Two merchants may use the same key without knowing of each other.
+    pub(super) fn id_of(&self, purpose: Purpose, key: &str) -> Result<u128, Problem> {
+        let account = self.principal.account;
+        if account.is_nil() { key_id(purpose, key) } else { key_id_of(account.as_bytes(), purpose, key) }
+    }
+
+    /// What is not there for the caller is not there.
+    pub(super) async fn must_own(&self, wallet: WalletId) -> Result<(), Problem> {
+        if !self.principal.is_bound_to_own() || self.principal.owns(self.engine, wallet).await? {
+            return Ok(());
+        }
+        Err(Reject::WalletNotFound.into())
+    }
+
+    pub(super) fn people(&self) -> Result<&'c Services, Problem> {
+        let services = self.services.map(|services| &**services);
+        services.ok_or_else(|| Problem::new(Code::Recovering, "The server does not know its people yet."))
     }
 
     pub(super) fn optional_key(&self) -> Result<Option<&'c str>, Problem> {
@@ -94,6 +119,11 @@ pub enum Purpose {
 
 /// A key that is a UUID is the id itself; any other is hashed into one (UUIDv8, RFC 9562).
 pub fn key_id(purpose: Purpose, key: &str) -> Result<u128, Problem> {
+    key_id_of(&[], purpose, key)
+}
+
+/// Keys that are not UUIDs are told apart by whose they are.
+fn key_id_of(account: &[u8], purpose: Purpose, key: &str) -> Result<u128, Problem> {
     let is_item = matches!(purpose, Purpose::Item(_));
     if !is_item && key.len() == 36 && uuid::Uuid::try_parse(key).is_ok() {
         return parse_id(key, "Idempotency-Key");
@@ -107,6 +137,7 @@ pub fn key_id(purpose: Purpose, key: &str) -> Result<u128, Problem> {
             hash.update(u64::try_from(index).unwrap_or(u64::MAX).to_le_bytes());
         }
     }
+    hash.update(account);
     hash.update(key.as_bytes());
     let digest: [u8; 32] = hash.finalize().into();
     let (head, _) = digest.split_first_chunk::<16>().expect("32 bytes have a first 16");

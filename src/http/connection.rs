@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +16,8 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::auth::Accepted;
 use super::counted::Counted;
+use super::door::Accepted;
 use super::exchange;
 use super::held::{Budget, Held, STEP_BYTES};
 use super::problem::{Code, Problem};
@@ -34,6 +35,7 @@ pub(super) struct Protocol {
 pub(super) struct Connection {
     pub state: State,
     pub limits: HttpLimits,
+    pub address: IpAddr,
     pub accepted: Accepted,
     activity: Activity,
     /// Answers that the client has not taken, and of HTTP/2 also the requests under way.
@@ -117,13 +119,14 @@ pub(super) async fn run<S>(
     protocol: &Protocol,
     state: State,
     limits: HttpLimits,
+    address: IpAddr,
     mut stopped: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (accepted, activity) = (Accepted::default(), Activity::default());
     let held = Held::new(Arc::clone(&protocol.budget));
-    let connection = Arc::new(Connection { state, limits, accepted, activity, held });
+    let connection = Arc::new(Connection { state, limits, address, accepted, activity, held });
     let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection)));
     let shared = Arc::clone(&connection);
     let service = service_fn(move |request| {

@@ -15,6 +15,7 @@ use hyper::{HeaderMap, Method, Request, Response};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::access::Own;
 use super::answer::Answer;
 use super::call::Call;
 use super::connection::Connection;
@@ -23,9 +24,9 @@ use super::problem::{Code, Problem};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
-use super::{body, bulk, holds, ledger, ops, transfers, wallets};
+use super::{body, bulk, door, holds, ledger, me, ops, transfers, wallets};
 use crate::config::REQUEST_ID_BYTES_MAX;
-use crate::ledger::{Status, TransferKind};
+use crate::ledger::{Status, TransferKind, WalletId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -38,7 +39,7 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts.headers);
     let found = route::find(&parts.method, parts.uri.path());
-    let span = span(&parts, &request_id);
+    let span = span(connection, &parts, &request_id);
     let handled = pin!(handle(connection, found, &parts, body));
     let handled = pin!(caught(handled).instrument(span));
     let handled = within(connection.limits.request, connection.request_timer(), handled).await;
@@ -69,17 +70,24 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
     check_headers(connection, parts)?;
     let is_for_operators = matches!(found, Found::Route(Route::Health | Route::Ready | Route::Metrics, _));
     connection.check_room(is_for_operators)?;
+    let is_open = matches!(found, Found::Route(route, _) if route.is_open());
     // Whoever has no key learns nothing, not even which paths there are.
-    if route::is_versioned(parts.uri.path()) {
-        connection.state.keys().check(&parts.headers, &connection.accepted)?;
-    }
+    let principal = if route::is_versioned(parts.uri.path()) && !is_open {
+        Some(door::enter(&connection.state, &parts.headers, &connection.accepted)?)
+    } else {
+        None
+    };
     let (route, id) = match found {
         Found::Route(route, id) => (route, id),
         Found::OtherMethod { get, post } => return Err(other_method(get, post)),
         Found::Nothing => return Err(Problem::new(Code::NotFound, "There is nothing at this path.")),
     };
-    if route.is_open() {
+    if !route::is_versioned(route.path()) {
         return ops::answer(route, &connection.state);
+    }
+    let access = route.access();
+    if principal.as_ref().is_some_and(|principal| !access.admits(principal)) {
+        return Err(Problem::new(Code::Forbidden, "This caller may not do this; /docs says who may."));
     }
     let limits = &connection.limits;
     // Held to the end of the request, as the body is.
@@ -98,7 +106,18 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
         Bytes::new()
     };
     let engine = connection.state.engine()?;
-    let call = Call { engine, id, query: parts.uri.query(), headers: &parts.headers, body };
+    let call = Call {
+        engine,
+        services: connection.state.services(),
+        principal: principal.as_deref().unwrap_or(connection.state.nobody()),
+        id,
+        query: parts.uri.query(),
+        headers: &parts.headers,
+        body,
+    };
+    if access.own == Own::Wallet {
+        call.must_own(WalletId(call.path_id()?)).await?;
+    }
     dispatch(route, &call).await
 }
 
@@ -124,6 +143,7 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::HoldRead => holds::get(call).await,
         Route::HoldCapture => holds::capture(call).await,
         Route::HoldVoid => holds::void(call).await,
+        Route::Me => me::show(call).await,
         Route::LedgerSummary => ledger::summary(call).await,
         Route::SnapshotTake => ledger::snapshot(call).await,
         Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {
@@ -177,13 +197,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Nothing is made where nobody listens at this level.
-fn span(parts: &Parts, request_id: &HeaderValue) -> tracing::Span {
+fn span(connection: &Connection, parts: &Parts, request_id: &HeaderValue) -> tracing::Span {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return tracing::Span::none();
     }
     let trace_id = parts.headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?));
     let (request_id, path) = (request_id.to_str().unwrap_or_default(), parts.uri.path());
-    tracing::debug_span!("request", method = %parts.method, path, request_id, trace_id)
+    tracing::debug_span!("request", method = %parts.method, path, address = %connection.address, request_id, trace_id)
 }
 
 /// The trace-id of a valid W3C traceparent: version, trace-id, parent-id and flags in lower-case hex.

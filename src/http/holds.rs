@@ -5,13 +5,14 @@ use super::call::Call;
 use super::problem::Problem;
 use super::wire::{CaptureRequest, HoldAnswer, HoldRequest, TransferAnswer, now_micros, read};
 use crate::engine::{self, Failure, Found, HoldView, Outcome};
-use crate::ledger::{Event, HoldId, Reject, TransferId};
+use crate::ledger::{Authorization, Event, HoldId, Reject, TransferId};
 
 pub(super) async fn authorize(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
     let id = HoldId(call.key_id()?);
     let request: HoldRequest<'_> = read(&call.body)?;
     let authorization = request.authorization(id, now_micros())?;
+    call.must_own(authorization.payer).await?;
     let mut shown = authorization.clone();
     match call.engine.authorize(authorization).await {
         Outcome::Accepted(receipt) => {
@@ -32,6 +33,10 @@ pub(super) async fn authorize(call: &Call<'_>) -> Result<Answer, Problem> {
 
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
     let view = existing(call, HoldId(call.path_id()?)).await?;
+    let Authorization { payer, payee, .. } = view.authorization;
+    if call.must_own(payer).await.is_err() && call.must_own(payee).await.is_err() {
+        return Err(Reject::HoldNotFound.into());
+    }
     let hold = HoldAnswer::new(&view.authorization, view.captured, view.end, view.authorized_at_micros, view.lsn);
     Ok(Answer::ok(&hold))
 }
@@ -39,6 +44,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
 pub(super) async fn capture(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
     let hold = HoldId(call.path_id()?);
+    must_be_payee(call, hold).await?;
     let id = TransferId(call.key_id()?);
     let request: CaptureRequest<'_> = if call.body.is_empty() { CaptureRequest::default() } else { read(&call.body)? };
     let is_final = request.is_final()?;
@@ -64,11 +70,21 @@ pub(super) async fn capture(call: &Call<'_>) -> Result<Answer, Problem> {
 
 pub(super) async fn void(call: &Call<'_>) -> Result<Answer, Problem> {
     let hold = HoldId(call.path_id()?);
+    must_be_payee(call, hold).await?;
     match call.engine.void(hold).await {
         Outcome::Accepted(_) => get(call).await,
         Outcome::Refused(refusal) => Err(refusal.into()),
         Outcome::Failed(failure) => Err(failure.into()),
     }
+}
+
+/// A hold is for the payee to capture or to give back; the payer cannot take back what was promised.
+async fn must_be_payee(call: &Call<'_>, hold: HoldId) -> Result<(), Problem> {
+    if !call.principal.is_bound_to_own() {
+        return Ok(());
+    }
+    let payee = existing(call, hold).await?.authorization.payee;
+    call.must_own(payee).await.map_err(|_| Problem::from(Reject::HoldNotFound))
 }
 
 async fn existing(call: &Call<'_>, id: HoldId) -> Result<HoldView, Problem> {

@@ -1,6 +1,7 @@
 //! The HTTP API: a server that listens before the engine has recovered, the routes under /v1, and
 //! what operators look at. Nothing beneath imports this floor; the ledger's rules are not here.
 
+pub mod access;
 mod answer;
 pub mod auth;
 mod body;
@@ -9,14 +10,17 @@ mod bulk_binary;
 mod call;
 mod connection;
 mod counted;
+mod door;
 mod exchange;
 mod held;
 mod holds;
 mod ledger;
+mod me;
 mod meters;
 pub mod openapi;
 mod ops;
 pub mod problem;
+mod problem_services;
 pub mod route;
 mod routes_described;
 pub mod server;

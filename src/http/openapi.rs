@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use hyper::body::Bytes;
 use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder, PathsBuilder,
 };
@@ -15,6 +16,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Sc
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Tag};
 
+use super::access::Own;
 use super::answer::{JSON, NDJSON};
 use super::bulk_binary;
 use super::ops::StatusAnswer;
@@ -27,7 +29,7 @@ use super::wire;
 pub type NamedSchema = (String, RefOr<Schema>);
 
 /// In the order in which a reader wants them; paths are sorted by their names.
-const TAGS: [&str; 5] = ["Wallets", "Transfers", "Holds", "Ledger", "Operations"];
+const TAGS: [&str; 6] = ["People", "Wallets", "Transfers", "Holds", "Ledger", "Operations"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \
@@ -112,10 +114,32 @@ fn operation(route: Route) -> OperationBuilder {
             _ => operation.response(status.to_string(), problems_response(&codes)),
         };
     }
+    operation = operation.extensions(Some(who_may(route)));
     if !route.is_open() {
         operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []));
     }
     operation
+}
+
+/// The row of the table of routes, for readers and for programs.
+fn who_may(route: Route) -> Extensions {
+    let access = route.access();
+    let mut callers: Vec<&str> = access.roles.iter().map(|role| role.name()).collect();
+    if access.is_open() {
+        callers.push("anybody");
+    } else if access.operator {
+        callers.push("operator");
+    }
+    let own = match access.own {
+        Own::Nothing => "nothing",
+        Own::Caller => "the caller's account",
+        Own::Wallet => "the wallet",
+        Own::Named(what) => what,
+    };
+    let scope = access.scope.map(|scope| scope.name());
+    ExtensionsBuilder::new()
+        .add("x-access", serde_json::json!({ "callers": callers, "own": own, "scope": scope }))
+        .build()
 }
 
 fn parameters(route: Route, described: &Described) -> Vec<Parameter> {

@@ -83,6 +83,9 @@ codes! {
     ReadOnly = 1020, 503, "READ_ONLY", "The server is read-only";
     Recovering = 1021, 503, "RECOVERING", "The server is recovering";
     Stopping = 1022, 503, "STOPPING", "The server is stopping";
+    Forbidden = 1024, 403, "FORBIDDEN", "Not allowed";
+    AccountNotFound = 1035, 404, "ACCOUNT_NOT_FOUND", "No such account";
+    DatabaseFailed = 1041, 503, "DATABASE_FAILED", "The database does not answer";
     AnswerTimeout = 1023, 504, "ANSWER_TIMEOUT", "The answer took too long";
 }
 
@@ -95,6 +98,8 @@ pub struct Problem {
     pub index: Option<usize>,
     /// The refusal is remembered from an earlier request with the same key.
     pub replayed: bool,
+    /// Seconds to wait, where it depends on what happened.
+    pub retry_after: Option<u32>,
     /// Of 405: the methods that the path has.
     pub allow: Option<&'static str>,
 }
@@ -126,7 +131,7 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { code, detail: detail.into(), index: None, replayed: false, allow: None }
+        Problem { code, detail: detail.into(), index: None, replayed: false, retry_after: None, allow: None }
     }
 
     pub fn at(mut self, index: usize) -> Problem {
@@ -137,8 +142,9 @@ impl Problem {
     /// Seconds after which the same request may be worth another try.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
+            _ if self.retry_after.is_some() => self.retry_after,
             Code::Overloaded | Code::RequestInProgress | Code::Recovering => Some(1),
-            Code::ReadOnly | Code::Stopping => Some(5),
+            Code::ReadOnly | Code::Stopping | Code::DatabaseFailed => Some(5),
             _ => None,
         }
     }

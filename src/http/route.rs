@@ -3,6 +3,8 @@
 
 use hyper::Method;
 
+use super::access::{self, Access};
+
 /// The methods in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
@@ -11,7 +13,7 @@ pub enum Verb {
 }
 
 macro_rules! routes {
-    ($($route:ident = $verb:ident $path:literal;)*) => {
+    ($($route:ident = $verb:ident $path:literal $access:ident;)*) => {
         /// One thing that the server does.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Route { $($route,)* }
@@ -21,6 +23,11 @@ macro_rules! routes {
 
             pub fn verb(self) -> Verb {
                 match self { $(Route::$route => Verb::$verb,)* }
+            }
+
+            /// Who may call it. A route without this does not compile.
+            pub fn access(self) -> Access {
+                match self { $(Route::$route => access::$access,)* }
             }
 
             /// With `{id}` where an id stands.
@@ -33,30 +40,31 @@ macro_rules! routes {
 
 // `transfers/bulk` stands before `transfers/{id}`: the first that fits is taken.
 routes! {
-    Transfer = Post "/v1/transfers";
-    TransfersBulk = Post "/v1/transfers/bulk";
-    TransferRead = Get "/v1/transfers/{id}";
-    Deposit = Post "/v1/deposits";
-    Withdrawal = Post "/v1/withdrawals";
-    WalletOpen = Post "/v1/wallets";
-    WalletList = Get "/v1/wallets";
-    WalletRead = Get "/v1/wallets/{id}";
-    WalletBalance = Get "/v1/wallets/{id}/balance";
-    WalletEntries = Get "/v1/wallets/{id}/entries";
-    WalletFreeze = Post "/v1/wallets/{id}/freeze";
-    WalletUnfreeze = Post "/v1/wallets/{id}/unfreeze";
-    WalletClose = Post "/v1/wallets/{id}/close";
-    HoldAuthorize = Post "/v1/holds";
-    HoldRead = Get "/v1/holds/{id}";
-    HoldCapture = Post "/v1/holds/{id}/capture";
-    HoldVoid = Post "/v1/holds/{id}/void";
-    LedgerSummary = Get "/v1/ledger/summary";
-    SnapshotTake = Post "/v1/snapshots";
-    Health = Get "/healthz";
-    Ready = Get "/readyz";
-    Metrics = Get "/metrics";
-    OpenApi = Get "/openapi.json";
-    Docs = Get "/docs";
+    Transfer = Post "/v1/transfers" PAYER;
+    TransfersBulk = Post "/v1/transfers/bulk" PAYER;
+    TransferRead = Get "/v1/transfers/{id}" PARTY;
+    Deposit = Post "/v1/deposits" OPERATOR;
+    Withdrawal = Post "/v1/withdrawals" OPERATOR;
+    WalletOpen = Post "/v1/wallets" OPERATOR;
+    WalletList = Get "/v1/wallets" OWN_WALLETS;
+    WalletRead = Get "/v1/wallets/{id}" WALLET;
+    WalletBalance = Get "/v1/wallets/{id}/balance" WALLET;
+    WalletEntries = Get "/v1/wallets/{id}/entries" WALLET;
+    WalletFreeze = Post "/v1/wallets/{id}/freeze" GUARD;
+    WalletUnfreeze = Post "/v1/wallets/{id}/unfreeze" GUARD;
+    WalletClose = Post "/v1/wallets/{id}/close" ADMINISTRATOR;
+    HoldAuthorize = Post "/v1/holds" HOLD_PAYER;
+    HoldRead = Get "/v1/holds/{id}" HOLD_PARTY;
+    HoldCapture = Post "/v1/holds/{id}/capture" HOLD_PAYEE;
+    HoldVoid = Post "/v1/holds/{id}/void" HOLD_PAYEE;
+    LedgerSummary = Get "/v1/ledger/summary" BOOKS;
+    SnapshotTake = Post "/v1/snapshots" ADMINISTRATOR;
+    Me = Get "/v1/me" ME;
+    Health = Get "/healthz" OPEN;
+    Ready = Get "/readyz" OPEN;
+    Metrics = Get "/metrics" OPEN;
+    OpenApi = Get "/openapi.json" OPEN;
+    Docs = Get "/docs" OPEN;
 }
 
 /// What a method and a path come to.
@@ -72,9 +80,9 @@ pub enum Found<'p> {
 }
 
 impl Route {
-    /// Whether it can be asked without an API key.
+    /// Whether it can be asked by anybody.
     pub fn is_open(self) -> bool {
-        !is_versioned(self.path())
+        self.access().is_open()
     }
 
     /// Whether it moves money and so needs an Idempotency-Key.

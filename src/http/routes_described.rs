@@ -47,8 +47,10 @@ const EMPTY: Described = Described {
 const EVERY_ROUTE: &[Code] = &[Code::HeadersTooLarge, Code::MethodNotAllowed, Code::Internal];
 const WITH_KEY: &[Code] = &[
     Code::Unauthorized,
+    Code::Forbidden,
     Code::InvalidRequest,
     Code::StorageFailed,
+    Code::DatabaseFailed,
     Code::Overloaded,
     Code::Recovering,
     Code::Stopping,
@@ -281,6 +283,13 @@ pub(super) fn describe(route: Route) -> Described {
             summary: "Take a snapshot",
             success: Success::Json("201", "Snapshot"),
             codes: &[Code::ReadOnly],
+            ..EMPTY
+        },
+        Route::Me => Described {
+            tag: "People",
+            summary: "The caller's own account",
+            success: Success::Json("200", "Account"),
+            codes: &[Code::AccountNotFound],
             ..EMPTY
         },
         Route::Health => Described { summary: "Whether the process answers", ..ops },

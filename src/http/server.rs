@@ -2,7 +2,7 @@
 //! in `connection`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
-                        Ok(slot) => self.spawn(stream, slot, &protocol, &state, stopped.clone()),
+                    Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
+                        Ok(slot) => self.spawn(stream, peer.ip(), slot, &protocol, &state, stopped.clone()),
                         Err(_) => state.meters().connections_refused.increment(1),
                     },
                     Err(error) => {
@@ -97,6 +97,7 @@ impl Server {
     fn spawn(
         &self,
         stream: TcpStream,
+        peer: IpAddr,
         slot: OwnedSemaphorePermit,
         protocol: &Arc<Protocol>,
         state: &State,
@@ -112,9 +113,9 @@ impl Server {
             let connections = state.meters().connections.clone();
             connections.increment(1.0);
             match tls {
-                None => connection::run(stream, &protocol, state, limits, stopped).await,
+                None => connection::run(stream, &protocol, state, limits, peer, stopped).await,
                 Some(tls) => match tokio::time::timeout(limits.header_read, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection::run(stream, &protocol, state, limits, stopped).await,
+                    Ok(Ok(stream)) => connection::run(stream, &protocol, state, limits, peer, stopped).await,
                     Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
                     Err(_) => tracing::debug!("the TLS handshake took too long"),
                 },

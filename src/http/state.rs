@@ -8,6 +8,7 @@ use super::auth::OperatorKeys;
 use super::meters::Meters;
 use super::problem::{Code, Problem};
 use crate::engine::Engine;
+use crate::services::{Principal, Services};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +16,9 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     engine: OnceLock<Engine>,
+    services: OnceLock<Arc<Services>>,
+    operator: Arc<Principal>,
+    nobody: Principal,
     keys: OperatorKeys,
     meters: &'static Meters,
     recovered: AtomicU64,
@@ -29,6 +33,9 @@ impl State {
     pub fn new(keys: OperatorKeys) -> State {
         State(Arc::new(Shared {
             engine: OnceLock::new(),
+            services: OnceLock::new(),
+            operator: Arc::new(Principal::operator()),
+            nobody: Principal::nobody(),
             keys,
             meters: Meters::shared(),
             recovered: AtomicU64::new(0),
@@ -51,6 +58,13 @@ impl State {
         }
     }
 
+    /// People can be asked for. Given before [`State::ready`], so that nobody is turned away in between.
+    pub fn people(&self, services: Arc<Services>) {
+        if self.0.services.set(services).is_err() {
+            tracing::warn!("people were given to the http server twice, and the second are not used");
+        }
+    }
+
     /// From now on /readyz says no, so that a balancer sends new clients elsewhere.
     pub fn stopping(&self) {
         self.0.is_stopping.store(true, Ordering::Relaxed);
@@ -66,6 +80,20 @@ impl State {
             let detail = format!("The log is being read back: {recovered} of {to_recover} positions so far.");
             Problem::new(Code::Recovering, detail)
         })
+    }
+
+    pub(super) fn services(&self) -> Option<&Arc<Services>> {
+        self.0.services.get()
+    }
+
+    /// Whoever has the operator's key.
+    pub(super) fn operator(&self) -> &Arc<Principal> {
+        &self.0.operator
+    }
+
+    /// Whoever calls a route that is open.
+    pub(super) fn nobody(&self) -> &Principal {
+        &self.0.nobody
     }
 
     pub(super) fn progress(&self) -> (u64, u64) {

@@ -12,7 +12,9 @@ pub(super) async fn transfer(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
     let id = TransferId(call.key_id()?);
     let request: TransferRequest<'_> = read(&call.body)?;
-    send(call, request.parts()?.with_id(id)?).await
+    let transfer = request.parts()?.with_id(id)?;
+    must_own_payers(call, &transfer).await?;
+    send(call, transfer).await
 }
 
 /// A deposit or a withdrawal: a transfer from, or to, a system wallet.
@@ -29,13 +31,48 @@ pub(super) async fn fund(call: &Call<'_>, kind: TransferKind) -> Result<Answer, 
     send(call, Transfer::between(id, kind, currency, from, to, amount, reference)?).await
 }
 
+/// Whoever is bound to his own sends from his own wallets only.
+pub(super) async fn must_own_payers(call: &Call<'_>, transfer: &Transfer) -> Result<(), Problem> {
+    if call.principal.is_bound_to_own() {
+        for leg in transfer.legs() {
+            if leg.amount < 0 {
+                call.must_own(leg.wallet).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A transfer is there for whoever owns the wallet of one of its legs.
+async fn must_be_party(call: &Call<'_>, wallets: Vec<WalletId>) -> Result<(), Problem> {
+    if !call.principal.is_bound_to_own() {
+        return Ok(());
+    }
+    for wallet in wallets {
+        if call.principal.owns(call.engine, wallet).await? {
+            return Ok(());
+        }
+    }
+    Err(not_found())
+}
+
+fn not_found() -> Problem {
+    Problem::new(Code::TransferNotFound, "There is no transfer with this id.")
+}
+
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
     let id = call.path_id()?;
-    let not_found = || Problem::new(Code::TransferNotFound, "There is no transfer with this id.");
     let Found { lsn, time_micros, event } = call.engine.find(id).await?.ok_or_else(not_found)?;
     match event {
-        Event::Transferred(transfer) => Ok(Answer::ok(&TransferAnswer::new(&transfer, time_micros, lsn))),
-        Event::HoldCaptured(capture) => Ok(Answer::ok(&TransferAnswer::of_capture(&capture, time_micros, lsn))),
+        Event::Transferred(transfer) => {
+            must_be_party(call, transfer.legs().iter().map(|leg| leg.wallet).collect()).await?;
+            Ok(Answer::ok(&TransferAnswer::new(&transfer, time_micros, lsn)))
+        }
+        Event::HoldCaptured(capture) => {
+            must_be_party(call, vec![capture.payer, capture.payee]).await?;
+            Ok(Answer::ok(&TransferAnswer::of_capture(&capture, time_micros, lsn)))
+        }
+        // Whose it was is not known, and nobody but the one who made it has the id.
         Event::Refused { id, reject, .. } => Ok(Answer::ok(&RefusedTransfer {
             id: Id(id.0),
             status: "refused",

@@ -43,6 +43,10 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let Some(owner) = query.id("owner")? else {
         return Err(Problem::new(Code::InvalidRequest, "`owner` is missing: wallets are listed by their owner."));
     };
+    // A stranger has no wallets for who may see his own only.
+    if call.principal.is_bound_to_own() && owner != call.principal.account.as_u128() {
+        return Ok(Answer::ok(&Page::<WalletAnswer>::new(Vec::new(), None)));
+    }
     let limit = query.limit()?;
     let after_lsn = query.text("cursor").map_or(Ok(0), |text| parse_cursor('w', text))?;
     // One more than asked for tells whether there is a next page.

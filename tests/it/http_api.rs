@@ -66,17 +66,30 @@ impl Api {
     }
 
     pub async fn recover_with(&mut self, change: impl FnOnce(&mut EngineConfig)) {
+        let engine = self.start_engine(change).await;
+        self.state.ready(engine);
+    }
+
+    /// Recovers, and leaves it to the caller to say that it is ready.
+    pub async fn start_engine(&mut self, change: impl FnOnce(&mut EngineConfig)) -> Engine {
         let mut config = EngineConfig::new(self.folder.path());
         config.segment_bytes = wal::SEGMENT_BYTES_MIN;
         config.snapshot_period = None;
         change(&mut config);
         let engine = Engine::start(config, |_| {}).await.unwrap();
         self.engine = Some(engine.clone());
-        self.state.ready(engine);
+        engine
     }
 
     /// Ends everything and starts it again on the same folder.
-    pub async fn restart(mut self) -> Api {
+    pub async fn restart(self) -> Api {
+        let mut api = self.stopped().await;
+        api.recover().await;
+        api
+    }
+
+    /// Ends everything, and listens again on the same folder.
+    pub async fn stopped(mut self) -> Api {
         drop(self.stop.take());
         self.served.await.unwrap();
         if let Some(engine) = &self.engine {
@@ -84,7 +97,6 @@ impl Api {
         }
         let mut api = Api::listening_on(self.folder, ServerConfig::default()).await;
         api.key = self.key;
-        api.recover().await;
         api
     }
 

@@ -20,6 +20,8 @@ mod http_server;
 mod http_tls;
 mod http_wrong_input;
 mod operations;
+mod people_accounts;
+mod people_rig;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// From the top. A floor may import those after it.
-const FLOORS: [&str; 5] = ["cli", "http", "config", "engine", "ledger"];
+const FLOORS: [&str; 7] = ["cli", "http", "services", "store", "config", "engine", "ledger"];
 
 /// Lines past which a file wants to be two.
 const FILE_LINES_MAX: usize = 500;
 
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
+    "0BSD",
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",

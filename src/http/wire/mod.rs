@@ -1,6 +1,7 @@
 //! Wire types: what JSON the API takes and gives. Validation turns them into the ledger's types,
 //! so that nothing behind the door sees text. No handler and no engine call here.
 
+pub mod account;
 mod hold;
 mod json;
 mod money;
@@ -46,4 +47,5 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<SummaryAnswer>(list);
     summary::schemas(list);
     add::<SnapshotAnswer>(list);
+    add::<account::AccountAnswer>(list);
 }

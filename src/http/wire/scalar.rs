@@ -53,6 +53,13 @@ pub fn now_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+impl Time {
+    /// Of what the database keeps.
+    pub fn of(micros: i64) -> Time {
+        Time(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
 impl PartialSchema for Id {
     fn schema() -> RefOr<Schema> {
         text("uuid", "A UUID in canonical form; lower case on the way out.", "01890a5d-ac96-774b-bcce-b302099a8057")

@@ -1,0 +1,58 @@
+//! Why a service did not do what was asked: it may not be (`Why`), the ledger refused, or something failed.
+
+use std::borrow::Cow;
+
+use crate::engine::{Failure, Refusal};
+use crate::ledger::Reject;
+use crate::store::StoreError;
+
+/// The reasons that are not the ledger's. Each has a code on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    InvalidRequest,
+    NotFound,
+    Forbidden,
+    AccountNotFound,
+    /// The idempotency key, or the address, belongs to another.
+    KeyReused,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("{1}")]
+    No(Why, Cow<'static, str>),
+    #[error("the ledger refused: {}", _0.reject.detail())]
+    Refused(Refusal),
+    #[error("the ledger did not answer: {0:?}")]
+    Failed(Failure),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("{what}")]
+    Broken { what: String },
+}
+
+impl Fault {
+    pub fn no(why: Why, detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::No(why, detail.into())
+    }
+
+    pub fn why(&self) -> Option<Why> {
+        if let Fault::No(why, _) = self { Some(*why) } else { None }
+    }
+
+    pub fn reject(&self) -> Option<Reject> {
+        if let Fault::Refused(refusal) = self { Some(refusal.reject) } else { None }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Fault {
+        Fault::Failed(failure)
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Fault {
+        Fault::Store(StoreError::Failed(error))
+    }
+}

@@ -1,0 +1,97 @@
+//! What a wallet company does around the ledger: people, sessions, roles, notifications. Plain functions over the store and
+//! the engine; nothing here knows HTTP.
+
+pub mod accounts;
+pub mod background;
+pub mod clock;
+pub mod doors;
+pub mod fault;
+pub mod notices;
+pub mod principal;
+pub mod sessions;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::ledger::Currency;
+use crate::store::seal::Seal;
+use crate::store::{Store, StoreError};
+
+use background::Background;
+use clock::Clock;
+use doors::Doors;
+use tokens::Tokens;
+
+pub use accounts::Approval;
+pub use fault::{Fault, Why};
+pub use principal::{Principal, Scope, Who};
+
+/// What an operator decides once for all people.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The currency of the wallet that an account opens with.
+    pub currency: Currency,
+    pub approval: Approval,
+}
+
+/// Everything that the functions of this floor work on.
+pub struct Services {
+    pub store: Store,
+    pub seal: Seal,
+    pub engine: Engine,
+    pub tokens: Tokens,
+    pub doors: Doors,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub background: Background,
+}
+
+impl Services {
+    /// Reads who may come in, finishes what a crash left undone, and starts what runs in the background.
+    pub async fn start(
+        store: Store,
+        seal: Seal,
+        engine: Engine,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Arc<Services>, Fault> {
+        let tokens = Tokens::new(seal.signing_key());
+        let doors = Doors::load(&store, clock.now()).await?;
+        let background = Background::default();
+        let services = Arc::new(Services { store, seal, engine, tokens, doors, settings, clock, background });
+        if let Err(fault) = accounts::sweep(&services).await {
+            // A ledger that is read-only, for one. It is tried again later, and everything else can be asked for.
+            tracing::warn!(%fault, "accounts that a crash left undone wait to be finished");
+        }
+        background::start(&services).await?;
+        Ok(services)
+    }
+
+    /// Ends what runs in the background; then the database.
+    pub async fn stop(&self) {
+        self.background.stop().await;
+        self.store.close().await;
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// An id of a row: UUIDv7, so that ids rise with time (RFC 9562).
+pub fn new_id() -> uuid::Uuid {
+    uuid::Uuid::now_v7()
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::Store(error)
+    }
+}

@@ -1,0 +1,143 @@
+//! A server with people: what the tests of accounts, sessions, roles and notifications share. The database is SQLite, or, with
+//! FLORIN_TEST_DATABASE_URL, a new database for each test on that Postgres server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use florin::http::ServerConfig;
+use florin::ledger::Currency;
+use florin::services::accounts::{self, NewAccount};
+use florin::services::clock::Clock;
+use florin::services::sessions::{self, Client};
+use florin::services::{Approval, Services, Settings};
+use florin::store::seal::Seal;
+use florin::store::{Account, AddressKind, Role, Store};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::Connection as _;
+
+use crate::http_api::{Api, Reply};
+
+pub struct People {
+    pub api: Api,
+    pub services: Arc<Services>,
+    database_url: Option<SecretString>,
+}
+
+/// Somebody who is signed in.
+pub struct Person {
+    pub account: Account,
+    pub token: String,
+    pub refresh_token: String,
+    pub email: String,
+}
+
+pub fn settings() -> Settings {
+    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None }
+}
+
+impl People {
+    pub async fn start() -> People {
+        People::start_with(settings()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> People {
+        let database_url = database().await;
+        let mut api = Api::listening(ServerConfig::default()).await;
+        let services = People::up(&mut api, database_url.as_ref(), settings).await;
+        People { api, services, database_url }
+    }
+
+    /// Ends everything in good order and starts it again on the same folder and database.
+    pub async fn restart(self) -> People {
+        let People { mut api, services, database_url } = self;
+        let settings = services.settings.clone();
+        services.stop().await;
+        drop(services);
+        api = api.stopped().await;
+        let services = People::up(&mut api, database_url.as_ref(), settings).await;
+        People { api, services, database_url }
+    }
+
+    async fn up(api: &mut Api, database_url: Option<&SecretString>, settings: Settings) -> Arc<Services> {
+        let seal = Seal::load_or_create(api.folder()).unwrap();
+        let store = Store::open(api.folder(), database_url).await.unwrap();
+        let engine = api.start_engine(|_| {}).await;
+        let services = Services::start(store, seal, engine.clone(), settings, Clock::default()).await.unwrap();
+        api.state.people(Arc::clone(&services));
+        api.state.ready(engine);
+        services
+    }
+
+    pub async fn stop(self) {
+        self.services.stop().await;
+        self.api.stop().await;
+    }
+
+    /// Opens an account with the email `name@example.in` and the handle `name`, and signs in, not by the API's own road.
+    pub async fn person(&self, name: &str, role: Role) -> Person {
+        let email = format!("{name}@example.in");
+        let new = NewAccount {
+            role,
+            name: name.to_owned(),
+            locale: "en".to_owned(),
+            addresses: vec![(AddressKind::Email, email.clone()), (AddressKind::Handle, name.to_owned())],
+        };
+        let account = accounts::open(&self.services, &new).await.unwrap();
+        let client = Client { device: "test".to_owned(), network_address: "127.0.0.1".to_owned() };
+        let mut tx = self.services.store.begin().await.unwrap();
+        let grant = sessions::begin(&self.services, &mut tx, &account, &client).await.unwrap();
+        tx.commit().await.unwrap();
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        Person { account, token: text(&grant.access_token), refresh_token: text(&grant.refresh_token), email }
+    }
+
+    /// Brings money into somebody's wallet, by the operator's key.
+    pub async fn fund(&self, person: &Person, rupees: &str) {
+        let wallet = person.account.wallet;
+        let body = format!(r#"{{"wallet":"{wallet}","amount":{{"amount":"{rupees}","currency":"INR"}}}}"#);
+        let reply = self.api.post("/v1/deposits", &format!("fund-{wallet}-{rupees}"), &body).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+    }
+
+    pub async fn get_as(&self, person: &Person, path: &str) -> Reply {
+        self.send_as(&person.token, "GET", path, &[], "").await
+    }
+
+    pub async fn post_as(&self, person: &Person, path: &str, key: &str, body: &str) -> Reply {
+        self.send_as(&person.token, "POST", path, &[("idempotency-key", key)], body).await
+    }
+
+    pub async fn send_as(&self, token: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let bearer = format!("Bearer {token}");
+        let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        all.extend(headers);
+        self.api.send_bare(method, path, &all, body.as_bytes()).await
+    }
+}
+
+impl Deref for People {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl DerefMut for People {
+    fn deref_mut(&mut self) -> &mut Api {
+        &mut self.api
+    }
+}
+
+/// A new database on the server that the environment names.
+async fn database() -> Option<SecretString> {
+    let server = std::env::var("FLORIN_TEST_DATABASE_URL").ok()?;
+    let name = format!("t{}", uuid::Uuid::now_v7().simple());
+    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+    let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let (before, _) = server.rsplit_once('/').unwrap();
+    Some(SecretString::from(format!("{before}/{name}")))
+}
