@@ -16,8 +16,11 @@ use super::{Services, accounts};
 pub struct Job {
     pub name: &'static str,
     pub period: Duration,
-    pub run: fn(Arc<Services>) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>,
+    pub run: fn(Arc<Services>) -> Run,
 }
+
+/// One run of a job, under way.
+pub type Run = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 /// All jobs.
 const JOBS: &[Job] = &[Job {
