@@ -2,6 +2,7 @@
 //! mean something, and the body.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
@@ -26,6 +27,9 @@ pub(super) struct Call<'c> {
     pub id: &'c str,
     pub query: Option<&'c str>,
     pub headers: &'c HeaderMap,
+    /// From where the client sends; behind a proxy that is trusted, what the proxy says.
+    #[allow(dead_code, reason = "sessions are about to keep it")]
+    pub address: IpAddr,
     pub body: Bytes,
 }
 

@@ -113,6 +113,7 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
         id,
         query: parts.uri.query(),
         headers: &parts.headers,
+        address: connection.address,
         body,
     };
     if access.own == Own::Wallet {
