@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod background;
 pub mod clock;
+pub mod crash;
 pub mod doors;
 pub mod fault;
 pub mod notices;
