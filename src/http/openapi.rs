@@ -19,10 +19,10 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required
 use super::access::Own;
 use super::answer::{JSON, NDJSON};
 use super::bulk_binary;
+use super::described::{Body, Described, Success, describe};
 use super::ops::StatusAnswer;
 use super::problem::{self, Code};
 use super::route::{Route, Verb};
-use super::routes_described::{Body, Described, Success, describe};
 use super::wire;
 
 /// A schema and the name under which others refer to it.

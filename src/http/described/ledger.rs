@@ -1,71 +1,8 @@
-//! What each route means, in words, for the OpenAPI document: a table and no code.
+//! The ledger itself: wallets, transfers, holds, and what operators look at.
 
-use super::problem::Code;
-use super::route::Route;
-
-pub(super) struct Described {
-    pub tag: &'static str,
-    pub summary: &'static str,
-    pub description: Option<&'static str>,
-    pub takes_optional_key: bool,
-    /// Name, whether it must be given, and what it means.
-    pub query: &'static [(&'static str, bool, &'static str)],
-    pub body: Body,
-    pub example: Option<&'static str>,
-    pub success: Success,
-    /// What this route can say besides what every route with a key can.
-    codes: &'static [Code],
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Body {
-    None,
-    /// The schema's name, and whether the body must be there.
-    Json(&'static str, bool),
-    Bulk,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Success {
-    Json(&'static str, &'static str),
-    Bulk,
-    Text(&'static str),
-}
-
-const EMPTY: Described = Described {
-    tag: "",
-    summary: "",
-    description: None,
-    takes_optional_key: false,
-    query: &[],
-    body: Body::None,
-    example: None,
-    success: Success::Json("200", "Status"),
-    codes: &[],
-};
-
-const EVERY_ROUTE: &[Code] = &[Code::HeadersTooLarge, Code::MethodNotAllowed, Code::Internal];
-const WITH_KEY: &[Code] = &[
-    Code::Unauthorized,
-    Code::Forbidden,
-    Code::InvalidRequest,
-    Code::StorageFailed,
-    Code::DatabaseFailed,
-    Code::Overloaded,
-    Code::Recovering,
-    Code::Stopping,
-    Code::AnswerTimeout,
-];
-const WITH_BODY: &[Code] =
-    &[Code::InvalidJson, Code::InvalidId, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::RequestTimeout];
-const MOVING: &[Code] = &[
-    Code::IdempotencyKeyRequired,
-    Code::RequestInProgress,
-    Code::IdempotencyKeyReused,
-    Code::InvalidAmount,
-    Code::InvalidCurrency,
-    Code::ReadOnly,
-];
+use super::{Body, CURSOR, Described, EMPTY, LIMIT, Success};
+use crate::http::problem::Code;
+use crate::http::route::Route;
 
 const TRANSFER_CODES: &[Code] = &[
     Code::LegsNotBalanced,
@@ -114,28 +51,10 @@ const CAPTURE_CODES: &[Code] = &[
 ];
 const STATUS_CODES: &[Code] =
     &[Code::InvalidId, Code::WalletNotFound, Code::WalletClosed, Code::WalletNotEmpty, Code::ReadOnly];
-const LIMIT: (&str, bool, &str) = ("limit", false, "Rows of a page, 1 to 200; default 50.");
-const CURSOR: (&str, bool, &str) = ("cursor", false, "The `next_cursor` of the page before.");
 const AS_OF_LSN: (&str, bool, &str) = ("as_of_lsn", false, "As it was at this position of the log.");
 const AS_OF_TIME: (&str, bool, &str) = ("as_of_time", false, "As it was at this time (RFC 3339).");
 
-impl Described {
-    pub(super) fn codes(&self, route: Route) -> Vec<Code> {
-        let mut codes: Vec<Code> = [EVERY_ROUTE, self.codes].concat();
-        if !route.is_open() {
-            codes.extend(WITH_KEY);
-        }
-        if route.takes_body() {
-            codes.extend(WITH_BODY);
-        }
-        if route.needs_key() {
-            codes.extend(MOVING);
-        }
-        codes
-    }
-}
-
-pub(super) fn describe(route: Route) -> Described {
+pub(super) fn describe(route: Route) -> Option<Described> {
     let funding = Described {
         tag: "Transfers",
         body: Body::Json("FundingRequest", true),
@@ -154,7 +73,7 @@ pub(super) fn describe(route: Route) -> Described {
     };
     let hold = Described { tag: "Holds", success: Success::Json("200", "Hold"), ..EMPTY };
     let ops = Described { tag: "Operations", ..EMPTY };
-    match route {
+    Some(match route {
         Route::Transfer => Described {
             tag: "Transfers",
             summary: "Move money between wallets",
@@ -285,13 +204,6 @@ pub(super) fn describe(route: Route) -> Described {
             codes: &[Code::ReadOnly],
             ..EMPTY
         },
-        Route::Me => Described {
-            tag: "People",
-            summary: "The caller's own account",
-            success: Success::Json("200", "Account"),
-            codes: &[Code::AccountNotFound],
-            ..EMPTY
-        },
         Route::Health => Described { summary: "Whether the process answers", ..ops },
         Route::Ready => Described {
             summary: "Whether it takes requests",
@@ -305,5 +217,6 @@ pub(super) fn describe(route: Route) -> Described {
         Route::Docs => {
             Described { summary: "The OpenAPI document as a page", success: Success::Text("text/html"), ..ops }
         }
-    }
+        _ => return None,
+    })
 }
