@@ -67,7 +67,7 @@ impl Actor for WalletActor {
     async fn handle(&self, _myself: ActorRef<Mail>, mail: Mail, home: &mut Home) -> Result<(), ActorProcessingErr> {
         match mail {
             Mail::Prepare { payment, at } => {
-                let said = home.wallet.reserve(payment.legs[at].1, load::inr(), Limits::PLAIN);
+                let said = home.wallet.reserve(payment.legs[at].1, load::inr(), Limits::PLAIN, None);
                 said.expect("every wallet has enough");
                 match payment.legs.get(at + 1) {
                     Some(&(next, _)) => home.town.send(next, Mail::Prepare { payment, at: at + 1 }),

@@ -128,6 +128,8 @@ pub fn rows(bytes: &[u8]) {
 fn rows_of(bytes: &[u8]) {
     let wallets = snapshot_rows::decode_wallets(bytes).filter(Result::is_ok).count();
     assert!(wallets <= bytes.len() / snapshot_rows::WALLET_BYTES);
+    let limited = snapshot_rows::decode_spendings(bytes).filter(Result::is_ok).count();
+    assert!(limited <= bytes.len() / 64);
     if let Ok(holds) = snapshot_rows::decode_holds(bytes) {
         assert!(holds.len() <= bytes.len());
     }

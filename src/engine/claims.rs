@@ -220,7 +220,7 @@ pub fn rows_of(event: &Event, lsn: u64, mut each: impl FnMut(Row, bool)) {
             id(refused.0);
             None
         }
-        Event::StatusChanged { .. } => None,
+        Event::StatusChanged { .. } | Event::SpendingLimited { .. } => None,
     };
     if let Some(related) = related {
         each(Row { key: related ^ RELATED, lsn, value: 0 }, true);

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use smallvec::SmallVec;
 
 use crate::ledger::{
-    Amount, Authorization, Capture, Currency, Event, HoldEnd, HoldId, Opening, Reject, Status, Transfer, TransferId,
-    WalletId,
+    Amount, Authorization, Capture, Currency, Event, HoldEnd, HoldId, Opening, Reject, SpendingLimits, Status,
+    Transfer, TransferId, WalletId,
 };
 
 use super::messages::Undo;
@@ -73,6 +73,10 @@ pub enum Act {
     SetStatus {
         wallet: WalletId,
         status: Status,
+    },
+    LimitSpending {
+        wallet: WalletId,
+        limits: SpendingLimits,
     },
     /// Refused before any wallet was asked; only to be recorded.
     Refuse {
@@ -231,6 +235,9 @@ impl Conversation {
             Act::SetStatus { wallet, status } => {
                 f(EventRef::Other(Event::StatusChanged { wallet: *wallet, status: *status }));
             }
+            Act::LimitSpending { wallet, limits } => {
+                f(EventRef::Other(Event::SpendingLimited { wallet: *wallet, limits: *limits }));
+            }
             Act::Refuse { .. } => unreachable!("it carries its refusal"),
         }
     }
@@ -245,7 +252,9 @@ impl ActRef<'_> {
             ActRef::Other(Act::Capture(capture)) => Some((capture.id, capture.fingerprint)),
             ActRef::Other(Act::Refuse { id, fingerprint }) => Some((*id, *fingerprint)),
             // It carries many ids; see `for_each_event`.
-            ActRef::Other(Act::Atomic(_) | Act::Release(_) | Act::Open(_) | Act::SetStatus { .. }) => None,
+            ActRef::Other(
+                Act::Atomic(_) | Act::Release(_) | Act::Open(_) | Act::SetStatus { .. } | Act::LimitSpending { .. },
+            ) => None,
         }
     }
 
@@ -284,7 +293,7 @@ impl ActRef<'_> {
             Act::Authorize(hold) => in_order(hold.payer, -hold.amount.minor(), hold.payee, 0, index),
             Act::Capture(capture) => capture.stop(index),
             Act::Release(release) => only(release.payer, index),
-            Act::SetStatus { wallet, .. } => only(*wallet, index),
+            Act::SetStatus { wallet, .. } | Act::LimitSpending { wallet, .. } => only(*wallet, index),
             // A wallet that is not open yet cannot be asked; the claim on its id was the question.
             Act::Open(opening) => only(opening.wallet, index),
             Act::Refuse { .. } => None,

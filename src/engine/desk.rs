@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::ledger::fingerprint::Fingerprint;
 use crate::ledger::{
-    Amount, Authorization, Event, HoldEnd, HoldId, Opening, Reject, Status as WalletStatus, Transfer, TransferId,
-    WalletId,
+    Amount, Authorization, Event, HoldEnd, HoldId, Opening, Reject, SpendingLimits, Status as WalletStatus, Transfer,
+    TransferId, WalletId,
 };
 
 use super::batch::{Batch, Room};
@@ -206,6 +206,13 @@ impl Desk {
     pub fn set_status(&self, wallet: WalletId, status: WalletStatus, now_micros: u64) -> Begun {
         match self.admit(1) {
             Ok(room) => Begun::Asked(self.send_one(Acts::One(Act::SetStatus { wallet, status }), room, now_micros)),
+            Err(failure) => Begun::failed(failure),
+        }
+    }
+
+    pub fn limit_spending(&self, wallet: WalletId, limits: SpendingLimits, now_micros: u64) -> Begun {
+        match self.admit(1) {
+            Ok(room) => Begun::Asked(self.send_one(Acts::One(Act::LimitSpending { wallet, limits }), room, now_micros)),
             Err(failure) => Begun::failed(failure),
         }
     }

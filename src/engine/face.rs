@@ -2,7 +2,8 @@
 //! their answers.
 
 use crate::ledger::{
-    Amount, Authorization, HoldId, Opening, Reject, Status as WalletStatus, Transfer, TransferId, WalletId,
+    Amount, Authorization, HoldId, Opening, Reject, Spending, SpendingLimits, Status as WalletStatus, Transfer,
+    TransferId, WalletId,
 };
 
 use super::clock::now_micros;
@@ -91,6 +92,23 @@ impl Engine {
                 Outcome::Accepted(Receipt { lsn: view.lsn, time_micros: now_micros(), replayed: true })
             }
             Ok(Some(_)) => self.end(self.inner.desk.set_status(wallet, status, now_micros())).await,
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    /// Sets, changes or takes away (all none) what may leave a wallet. Asking for the limits that it has is accepted and
+    /// changes nothing. What was spent before there were any is not counted.
+    pub async fn limit_spending(&self, wallet: WalletId, limits: SpendingLimits) -> Outcome {
+        let has = |spending: Option<Spending>| match spending {
+            None => limits.is_none(),
+            Some(spending) => spending.limits() == limits,
+        };
+        match self.wallet(wallet).await {
+            Ok(None) => Outcome::Refused(Refusal { reject: Reject::WalletNotFound, replayed: false }),
+            Ok(Some(view)) if has(view.spending) => {
+                Outcome::Accepted(Receipt { lsn: view.lsn, time_micros: now_micros(), replayed: true })
+            }
+            Ok(Some(_)) => self.end(self.inner.desk.limit_spending(wallet, limits, now_micros())).await,
             Err(failure) => Outcome::Failed(failure),
         }
     }

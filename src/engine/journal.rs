@@ -90,8 +90,10 @@ impl Journal {
         if batches.is_empty() {
             return Ok(());
         }
-        // The clock may jump back; the log's time never does.
-        let time_micros = now_micros.max(self.last_time_micros);
+        // The clock may jump back; the log's time never does, and no record is of a time before it was asked for: what
+        // was let out on one day must not count on the day before (`ledger::spending`).
+        let asked_micros = batches.iter().map(|batch| batch.batch.now_micros).max().unwrap_or(0);
+        let time_micros = now_micros.max(asked_micros).max(self.last_time_micros);
         let appended = match self.log.append(&mut self.builder, time_micros) {
             Ok(appended) => appended,
             Err(error) => {

@@ -6,9 +6,11 @@ use tokio::sync::oneshot;
 
 use crate::ledger::book::CurrencySum;
 use crate::ledger::{
-    Authorization, Currency, Event, HoldEnd, HoldId, Kind, Limits, Opening, OwnerId, StateHash, Wallet, WalletId,
+    Authorization, Currency, Event, HoldEnd, HoldId, Kind, Limits, Opening, OwnerId, Spending, SpendingLimits,
+    SpentNow, StateHash, Wallet, WalletId,
 };
 
+use super::clock::now_micros;
 use super::conversation::Failure;
 use super::desk::storage;
 use super::face::Outcome;
@@ -24,6 +26,8 @@ pub struct WalletView {
     pub wallet: Wallet,
     pub owner: OwnerId,
     pub limits: Limits,
+    /// None: its spending is not limited.
+    pub spending: Option<Spending>,
     /// Everything up to this position is in it.
     pub lsn: u64,
 }
@@ -72,7 +76,19 @@ impl Engine {
     /// The wallet with everything that was acknowledged before this question.
     pub async fn wallet(&self, wallet: WalletId) -> Result<Option<WalletView>, Failure> {
         let read = self.ask_shard(wallet, |reply| ShardMessage::ReadWallet { wallet, reply }).await?;
-        Ok(read.map(|WalletRead { wallet, owner, limits, settled_lsn: lsn }| WalletView { wallet, owner, limits, lsn }))
+        Ok(read.map(|WalletRead { wallet, owner, limits, spending, settled_lsn: lsn }| WalletView {
+            wallet,
+            owner,
+            limits,
+            spending,
+            lsn,
+        }))
+    }
+
+    /// The spending limits of a wallet that has any, and what it has spent today and this month.
+    pub async fn spending(&self, wallet: WalletId) -> Result<Option<(SpendingLimits, SpentNow)>, Failure> {
+        let spending = self.wallet(wallet).await?.and_then(|view| view.spending);
+        Ok(spending.map(|spending| (spending.limits(), spending.spent_at(now_micros()))))
     }
 
     /// An owner's wallets in the order in which they were opened, each with the position of its opening.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 use tokio::sync::oneshot;
 
-use crate::ledger::{Authorization, Hold, HoldId, Limits, OwnerId, Wallet, WalletId};
+use crate::ledger::{Authorization, Hold, HoldId, Limits, OwnerId, Spending, Wallet, WalletId};
 
 use super::batch::Batch;
 use super::conversation::{Answer, Conversations};
@@ -118,6 +118,8 @@ pub struct ReadOnly;
 pub struct Chunk {
     pub shard: usize,
     pub wallets: Vec<(Wallet, OwnerId, Limits)>,
+    /// Of those wallets that have spending limits.
+    pub spendings: Vec<(WalletId, Spending)>,
     pub holds: Vec<(Hold, Authorization)>,
     /// Wallets of this shard that are still to be copied.
     pub left: u32,
@@ -147,6 +149,7 @@ pub struct WalletRead {
     pub wallet: Wallet,
     pub owner: OwnerId,
     pub limits: Limits,
+    pub spending: Option<Spending>,
     pub settled_lsn: u64,
 }
 

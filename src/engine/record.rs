@@ -11,7 +11,7 @@ use smallvec::smallvec;
 
 use crate::ledger::{
     Amount, Authorization, Capture, Currency, Event, HoldEnd, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId,
-    Reject, Status, Transfer, TransferId, TransferKind, WalletId,
+    Reject, SpendingLimits, Status, Transfer, TransferId, TransferKind, UtcOffset, WalletId,
 };
 
 /// Longest body: 16 legs and the longest reference fit twice.
@@ -101,6 +101,13 @@ enum Body<'a> {
         id: u128,
         fingerprint: u64,
         reject: u8,
+    },
+    SpendingLimited {
+        wallet: u128,
+        per_payment: Option<i64>,
+        per_day: Option<i64>,
+        per_month: Option<i64>,
+        utc_offset_minutes: i16,
     },
 }
 
@@ -215,6 +222,13 @@ fn body_of(event: &Event) -> Body<'_> {
         Event::Refused { id, fingerprint, reject } => {
             Body::Refused { id: id.0, fingerprint: *fingerprint, reject: reject.number() }
         }
+        Event::SpendingLimited { wallet, limits } => Body::SpendingLimited {
+            wallet: wallet.0,
+            per_payment: limits.per_payment.map(Amount::minor),
+            per_day: limits.per_day.map(Amount::minor),
+            per_month: limits.per_month.map(Amount::minor),
+            utc_offset_minutes: limits.utc_offset.minutes(),
+        },
     }
 }
 
@@ -316,6 +330,16 @@ fn event_of(body: Body<'_>) -> Result<Event, RecordError> {
         },
         Body::Refused { id, fingerprint, reject } => {
             Event::Refused { id: TransferId(id), fingerprint, reject: known(Reject::from_number(reject), "refusal")? }
+        }
+        Body::SpendingLimited { wallet, per_payment, per_day, per_month, utc_offset_minutes } => {
+            let limit = |minor: Option<i64>| minor.map(|minor| known(Amount::new(minor), "limit")).transpose();
+            let limits = SpendingLimits {
+                per_payment: limit(per_payment)?,
+                per_day: limit(per_day)?,
+                per_month: limit(per_month)?,
+                utc_offset: known(UtcOffset::from_minutes(utc_offset_minutes), "offset from UTC")?,
+            };
+            Event::SpendingLimited { wallet: WalletId(wallet), limits }
         }
     })
 }

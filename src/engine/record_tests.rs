@@ -62,6 +62,18 @@ fn events() -> Vec<(&'static str, Event)> {
             Event::HoldReleased { hold: HoldId(7), payer: WalletId(1), released: 3, end: HoldEnd::Expired },
         ),
         ("refused", Event::Refused { id: TransferId(4), fingerprint: 3, reject: Reject::InsufficientFunds }),
+        (
+            "spending-limited",
+            Event::SpendingLimited {
+                wallet: WalletId(1),
+                limits: SpendingLimits {
+                    per_payment: None,
+                    per_day: Some(amount(500)),
+                    per_month: Some(amount(1_000)),
+                    utc_offset: UtcOffset::from_minutes(-30).expect("not above 18 hours"),
+                },
+            },
+        ),
     ]
 }
 

@@ -19,6 +19,7 @@ use super::replay::{Tape, replay};
 use super::runs::{self, Runs};
 use super::shard::Shard;
 use super::snapshot::{self, SnapshotError};
+use super::snapshot_rows::SnapshotRow;
 
 /// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -212,15 +213,26 @@ fn load_snapshot(
     let wallets = snapshot::wallet_count(&reader) / shards.len();
     shards.iter_mut().for_each(|shard| shard.expect_wallets(wallets));
     let mut holds = Vec::new();
+    let mut missing = None;
     snapshot::load(
         &mut reader,
-        |row| {
-            let shard = &mut shards[placement.shard_of(row.opening.wallet)];
-            shard.restore_wallet(&row.opening, row.status, row.posted, row.held);
+        |row| match row {
+            SnapshotRow::Wallet(row) => {
+                let shard = &mut shards[placement.shard_of(row.opening.wallet)];
+                shard.restore_wallet(&row.opening, row.status, row.posted, row.held);
+            }
+            SnapshotRow::Spending(wallet, spending) => {
+                if !shards[placement.shard_of(wallet)].restore_spending(wallet, spending) {
+                    missing.get_or_insert(wallet);
+                }
+            }
+            SnapshotRow::Hold(authorization, captured) => holds.push((authorization, captured)),
         },
-        |authorization, captured| holds.push((authorization, captured)),
         |done_bytes, total_bytes| progress(Progress::LoadingSnapshot { lsn, done_bytes, total_bytes }),
     )?;
+    if let Some(wallet) = missing {
+        return Err(SnapshotError::NoWallet(wallet));
+    }
     // Only now is the snapshot known to be whole, so only now is anything shared told of it.
     for (authorization, captured) in holds {
         let place =

@@ -181,9 +181,9 @@ impl<'a> Tape<'a> {
                 deal(event, lsn, self.placement, parts);
                 piece.records += 1;
             }
+            parts.iter_mut().for_each(|part| part.end_group(group.last_lsn, group.time_micros));
             piece.last_lsn = group.last_lsn;
         }
-        parts.iter_mut().for_each(|part| part.last_lsn = piece.last_lsn);
         Ok((piece.records > 0).then_some(piece))
     }
 
@@ -224,7 +224,7 @@ fn deal(event: Event, lsn: u64, placement: Placement, parts: &mut [Part]) {
             return;
         }
         Event::WalletOpened(opening) => (opening.wallet, None),
-        Event::StatusChanged { wallet, .. } => (*wallet, None),
+        Event::StatusChanged { wallet, .. } | Event::SpendingLimited { wallet, .. } => (*wallet, None),
         Event::HoldAuthorized(authorization) => (authorization.payer, None),
         Event::HoldCaptured(capture) => (capture.payer, Some(capture.payee)),
         Event::HoldReleased { payer, .. } => (*payer, None),

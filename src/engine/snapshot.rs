@@ -9,10 +9,10 @@ use snapshots::{Reader, Store, Writer};
 use wal::disk::Disk;
 
 use crate::ledger::book::CurrencySum;
-use crate::ledger::{Authorization, Currency, StateHash};
+use crate::ledger::{Currency, StateHash, WalletId};
 
 use super::messages::{Chunk, Marked};
-use super::snapshot_rows::{self, KIND_HOLDS, KIND_WALLETS, RowError, WalletRow};
+use super::snapshot_rows::{self, KIND_HOLDS, KIND_SPENDINGS, KIND_WALLETS, RowError, SnapshotRow};
 
 /// Rows are written in blocks of about this size.
 const BLOCK_BYTES: usize = 512 << 10;
@@ -28,6 +28,8 @@ pub enum SnapshotError {
     StateHash { found: StateHash, expected: StateHash },
     #[error("the snapshot has a block of unknown kind {0}")]
     Kind(u8),
+    #[error("the snapshot has spending limits of wallet {0}, and not the wallet")]
+    NoWallet(WalletId),
     #[error("the snapshot is of another log, or of another history of this one")]
     OtherHistory,
     #[error("the log or an index has failed, so no snapshot can be taken until the server is started again")]
@@ -82,6 +84,14 @@ impl Collector {
             }
         }
         self.end_block(KIND_WALLETS)?;
+        for (wallet, spending) in &chunk.spendings {
+            self.totals.state_hash.add_spending(*wallet, spending);
+            if self.writer.is_some() {
+                snapshot_rows::encode_spending(*wallet, spending, &mut self.block);
+                self.row(KIND_SPENDINGS)?;
+            }
+        }
+        self.end_block(KIND_SPENDINGS)?;
         for (hold, authorization) in &chunk.holds {
             self.totals.state_hash.add_hold(hold);
             self.totals.open_holds += 1;
@@ -132,8 +142,7 @@ pub fn begin_in(store: &Store, marked: Marked, log_id: [u8; 16]) -> Result<Write
 /// Reads a whole snapshot and checks that its rows are those that were written.
 pub fn load(
     reader: &mut Reader,
-    mut wallet: impl FnMut(WalletRow),
-    mut hold: impl FnMut(Authorization, i64),
+    mut each: impl FnMut(SnapshotRow),
     mut progress: impl FnMut(u64, u64),
 ) -> Result<StateHash, SnapshotError> {
     let mut found = StateHash::default();
@@ -155,13 +164,20 @@ pub fn load(
                         row.held,
                     );
                     found.add_wallet(&state, row.opening.owner, limits);
-                    wallet(row);
+                    each(SnapshotRow::Wallet(row));
+                }
+            }
+            KIND_SPENDINGS => {
+                for row in snapshot_rows::decode_spendings(block.bytes) {
+                    let (wallet, state) = row?;
+                    found.add_spending(wallet, &state);
+                    each(SnapshotRow::Spending(wallet, state));
                 }
             }
             KIND_HOLDS => {
                 for (authorization, captured) in snapshot_rows::decode_holds(block.bytes)? {
                     found.add_hold(&crate::ledger::Hold::restore(&authorization, captured));
-                    hold(authorization, captured);
+                    each(SnapshotRow::Hold(authorization, captured));
                 }
             }
             other => return Err(SnapshotError::Kind(other)),

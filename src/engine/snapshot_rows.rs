@@ -1,11 +1,15 @@
-//! Wallets and holds as rows of a snapshot. docs/formats.md has the same tables.
+//! Wallets, holds and spending limits as rows of a snapshot. docs/formats.md has the same tables.
 
-use crate::ledger::{Authorization, Currency, Event, Hold, Kind, Limits, Opening, OwnerId, Status, Wallet, WalletId};
+use crate::ledger::{
+    Amount, Authorization, Currency, Event, Hold, Kind, Limits, Opening, OwnerId, Spending, SpendingLimits, SpentNow,
+    Status, UtcOffset, Wallet, WalletId,
+};
 
 use super::record;
 
 pub const KIND_WALLETS: u8 = 1;
 pub const KIND_HOLDS: u8 = 2;
+pub const KIND_SPENDINGS: u8 = 3;
 
 /// id 16 | owner 16 | posted 8 | held 8 | overdraft limit 8 | balance ceiling 8 | currency 2 | kind 1 |
 /// status 1 | flags 1 | zero 3. Little endian.
@@ -23,6 +27,16 @@ pub struct WalletRow {
     pub status: Status,
     pub posted: i64,
     pub held: i64,
+}
+
+/// Whatever a snapshot has a row of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SnapshotRow {
+    Wallet(WalletRow),
+    /// Comes after its wallet.
+    Spending(WalletId, Spending),
+    /// What has been captured of it.
+    Hold(Authorization, i64),
 }
 
 /// A row of a snapshot makes no sense although its checksum fits.
@@ -111,6 +125,51 @@ pub fn decode_holds(mut bytes: &[u8]) -> Result<Vec<(Authorization, i64)>, RowEr
     Ok(holds)
 }
 
+/// wallet 16 | per payment 8 | per day 8 | per month 8 | spent on the day 8 | in its month 8 | day 4 | offset 2 | zero 2.
+/// Little endian; 0: no limit.
+const SPENDING_BYTES: usize = 64;
+
+pub fn encode_spending(wallet: WalletId, spending: &Spending, out: &mut Vec<u8>) {
+    let (limits, spent) = (spending.limits(), spending.spent());
+    out.extend_from_slice(&wallet.0.to_le_bytes());
+    for limit in [limits.per_payment, limits.per_day, limits.per_month] {
+        out.extend_from_slice(&limit.map_or(0, Amount::minor).to_le_bytes());
+    }
+    out.extend_from_slice(&spent.day.to_le_bytes());
+    out.extend_from_slice(&spent.month.to_le_bytes());
+    out.extend_from_slice(&spending.day().to_le_bytes());
+    out.extend_from_slice(&limits.utc_offset.minutes().to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+}
+
+/// Reads the rows of a block of spending limits.
+pub fn decode_spendings(bytes: &[u8]) -> impl Iterator<Item = Result<(WalletId, Spending), RowError>> {
+    let surplus = (!bytes.len().is_multiple_of(SPENDING_BYTES)).then_some(Err(RowError("half a wallet's limits")));
+    bytes.chunks_exact(SPENDING_BYTES).map(decode_spending).chain(surplus)
+}
+
+fn decode_spending(row: &[u8]) -> Result<(WalletId, Spending), RowError> {
+    let long = |at: usize| i64::from_le_bytes(row[at..at + 8].try_into().expect("8 bytes"));
+    let limit = |at: usize| match long(at) {
+        0 => Ok(None),
+        minor => Amount::new(minor).map(Some).ok_or(RowError("a spending limit below zero")),
+    };
+    let minutes = i16::from_le_bytes([row[60], row[61]]);
+    let limits = SpendingLimits {
+        per_payment: limit(16)?,
+        per_day: limit(24)?,
+        per_month: limit(32)?,
+        utc_offset: UtcOffset::from_minutes(minutes).ok_or(RowError("an unknown offset from UTC"))?,
+    };
+    let spent = SpentNow { day: long(40), month: long(48) };
+    if limits.is_none() || spent.day < 0 || spent.month < spent.day {
+        return Err(RowError("spending limits that make no sense"));
+    }
+    let day = i32::from_le_bytes(row[56..60].try_into().expect("4 bytes"));
+    let wallet = u128::from_le_bytes(row[..16].try_into().expect("16 bytes"));
+    Ok((WalletId(wallet), Spending::restore(limits, day, spent)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +212,20 @@ mod tests {
         for length in 1..bytes.len() {
             assert!(decode_holds(&bytes[..length]).is_err(), "cut to {length}");
         }
+
+        let limits = SpendingLimits {
+            per_payment: None,
+            per_day: Amount::new(500),
+            per_month: Amount::new(i64::MAX),
+            utc_offset: UtcOffset::from_minutes(-90).expect("not above 18 hours"),
+        };
+        let spending = Spending::restore(limits, -1, SpentNow { day: 20, month: 300 });
+        let mut bytes = Vec::new();
+        encode_spending(WalletId(1 << 100), &spending, &mut bytes);
+        assert_eq!(bytes.len(), SPENDING_BYTES);
+        let rows: Vec<_> = decode_spendings(&bytes).collect::<Result<_, _>>().expect("well formed");
+        assert_eq!(rows, [(WalletId(1 << 100), spending)]);
+        bytes.pop();
+        assert!(decode_spendings(&bytes).any(|row| row.is_err()), "half a row is told");
     }
 }

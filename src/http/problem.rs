@@ -60,6 +60,9 @@ codes! {
     HoldExpired = 16, 422, "HOLD_EXPIRED", "The hold has expired";
     HoldExceeded = 17, 422, "HOLD_EXCEEDED", "More than remains of the hold";
     AtomicRefused = 18, 422, "ATOMIC_REFUSED", "Another item of the atomic bulk was refused";
+    PaymentLimitExceeded = 19, 422, "PAYMENT_LIMIT_EXCEEDED", "Above the spending limit of a payment";
+    DayLimitExceeded = 20, 422, "DAY_LIMIT_EXCEEDED", "Above the spending limit of a day";
+    MonthLimitExceeded = 21, 422, "MONTH_LIMIT_EXCEEDED", "Above the spending limit of a month";
     InvalidJson = 1000, 400, "INVALID_JSON", "The body is not JSON";
     InvalidRequest = 1001, 400, "INVALID_REQUEST", "The request is not understood";
     InvalidAmount = 1002, 400, "INVALID_AMOUNT", "Not an amount of this currency";

@@ -84,7 +84,8 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
         Event::WalletOpened(_)
         | Event::StatusChanged { .. }
         | Event::HoldAuthorized(_)
-        | Event::HoldReleased { .. } => Err(not_found()),
+        | Event::HoldReleased { .. }
+        | Event::SpendingLimited { .. } => Err(not_found()),
     }
 }
 

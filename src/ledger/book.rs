@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use super::civil::{day_of, month_of};
 use super::currency::Currency;
 use super::event::Event;
 use super::hold::{Authorization, Capture, Hold, HoldEnd};
 use super::ids::{HoldId, WalletId};
 use super::limits::{Limits, LimitsTable};
+use super::money::Amount;
+use super::spending::{Spending, SpendingLimits, SpentNow};
 use super::state_hash::StateHash;
 use super::transfer::Transfer;
 use super::wallet::{Opening, Status, Wallet};
@@ -20,6 +23,16 @@ pub struct BookWallet {
     pub status: Status,
     pub posted: i64,
     pub held: i64,
+    pub spending: Option<BookSpending>,
+}
+
+/// What a wallet with spending limits has spent, as the book sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BookSpending {
+    pub limits: SpendingLimits,
+    pub day: i32,
+    pub spent_today: i128,
+    pub spent_this_month: i128,
 }
 
 /// One open hold as the book sees it.
@@ -69,7 +82,7 @@ impl Book {
         self.entries.clear();
         let order_kept = lsn == self.last_lsn + 1 && time_micros >= self.last_time_micros;
         let outcome = if order_kept {
-            self.apply_event(event)
+            self.apply_event(event, time_micros)
         } else {
             Err(format!("it follows LSN {}, or time went back", self.last_lsn))
         };
@@ -98,6 +111,9 @@ impl Book {
             let limits = wallet.opening.limits;
             let state = Wallet::restore(&wallet.opening, table.id(limits), wallet.status, wallet.posted, wallet.held);
             hash.add_wallet(&state, wallet.opening.owner, limits);
+            if let Some(spending) = &wallet.spending {
+                hash.add_spending(wallet.opening.wallet, &spending.state());
+            }
         }
         for hold in self.holds.values() {
             hash.add_hold(&Hold::restore(&hold.authorization, hold.captured));
@@ -105,20 +121,21 @@ impl Book {
         hash
     }
 
-    fn apply_event(&mut self, event: &Event) -> Result<(), String> {
+    fn apply_event(&mut self, event: &Event, time_micros: u64) -> Result<(), String> {
         match event {
             Event::WalletOpened(opening) => self.open(opening),
             Event::StatusChanged { wallet, status } => self.set_status(*wallet, *status),
-            Event::Transferred(transfer) => self.transfer(transfer),
-            Event::HoldAuthorized(authorization) => self.authorize(authorization),
-            Event::HoldCaptured(capture) => self.capture(capture),
+            Event::Transferred(transfer) => self.transfer(transfer, time_micros),
+            Event::HoldAuthorized(authorization) => self.authorize(authorization, time_micros),
+            Event::HoldCaptured(capture) => self.capture(capture, time_micros),
             Event::HoldReleased { hold, payer, released, end } => self.release(*hold, *payer, *released, *end),
             Event::Refused { .. } => Ok(()),
+            Event::SpendingLimited { wallet, limits } => self.limit_spending(*wallet, *limits, time_micros),
         }
     }
 
     fn open(&mut self, opening: &Opening) -> Result<(), String> {
-        let wallet = BookWallet { opening: *opening, status: Status::Active, posted: 0, held: 0 };
+        let wallet = BookWallet { opening: *opening, status: Status::Active, posted: 0, held: 0, spending: None };
         match self.wallets.insert(opening.wallet, wallet) {
             None => Ok(()),
             Some(_) => Err(format!("wallet {} is opened twice", opening.wallet)),
@@ -134,22 +151,39 @@ impl Book {
         Ok(())
     }
 
-    fn transfer(&mut self, transfer: &Transfer) -> Result<(), String> {
+    fn limit_spending(&mut self, id: WalletId, limits: SpendingLimits, time_micros: u64) -> Result<(), String> {
+        let wallet = self.wallet(id)?;
+        if wallet.status == Status::Closed {
+            return Err(format!("wallet {id} is closed and gets other spending limits"));
+        }
+        let day = day_of(time_micros, limits.utc_offset);
+        let known = wallet.spending.map(|known| known.on(time_micros));
+        let (spent_today, spent_this_month) = known.map_or((0, 0), |known| (known.spent_today, known.spent_this_month));
+        let is_limited = limits != SpendingLimits { utc_offset: limits.utc_offset, ..SpendingLimits::default() };
+        wallet.spending = is_limited.then_some(BookSpending { limits, day, spent_today, spent_this_month });
+        Ok(())
+    }
+
+    fn transfer(&mut self, transfer: &Transfer, time_micros: u64) -> Result<(), String> {
         let sum: i128 = transfer.legs().iter().map(|leg| i128::from(leg.amount)).sum();
         if sum != 0 {
             return Err(format!("transfer {} does not add up to zero", transfer.id()));
         }
         for leg in transfer.legs() {
-            self.post(leg.wallet, leg.amount, transfer.currency())?;
+            self.post(leg.wallet, leg.amount, transfer.currency(), time_micros)?;
+            if leg.amount < 0 {
+                self.within_spending_limits(leg.wallet, -i128::from(leg.amount), time_micros)?;
+            }
         }
         Ok(())
     }
 
-    fn authorize(&mut self, authorization: &Authorization) -> Result<(), String> {
+    fn authorize(&mut self, authorization: &Authorization, time_micros: u64) -> Result<(), String> {
         self.takes_part(authorization.payee, authorization.currency)?;
         let payer = self.takes_part(authorization.payer, authorization.currency)?;
         payer.held = payer.held.checked_add(authorization.amount.minor()).ok_or("held money overflows")?;
         within_limits(payer)?;
+        self.within_spending_limits(authorization.payer, authorization.amount.minor().into(), time_micros)?;
         let hold = BookHold { authorization: authorization.clone(), captured: 0 };
         match self.holds.insert(authorization.hold, hold) {
             None => Ok(()),
@@ -157,7 +191,7 @@ impl Book {
         }
     }
 
-    fn capture(&mut self, capture: &Capture) -> Result<(), String> {
+    fn capture(&mut self, capture: &Capture, time_micros: u64) -> Result<(), String> {
         let hold = self.holds.get_mut(&capture.hold).ok_or_else(|| format!("hold {} is not open", capture.hold))?;
         let known = &hold.authorization;
         if (known.payer, known.payee, known.currency) != (capture.payer, capture.payee, capture.currency) {
@@ -173,8 +207,8 @@ impl Book {
             self.holds.remove(&capture.hold);
         }
         self.unhold(capture.payer, capture.amount.minor() + capture.released)?;
-        self.post(capture.payer, -capture.amount.minor(), capture.currency)?;
-        self.post(capture.payee, capture.amount.minor(), capture.currency)
+        self.post(capture.payer, -capture.amount.minor(), capture.currency, time_micros)?;
+        self.post(capture.payee, capture.amount.minor(), capture.currency, time_micros)
     }
 
     fn release(&mut self, id: HoldId, payer: WalletId, released: i64, end: HoldEnd) -> Result<(), String> {
@@ -195,13 +229,36 @@ impl Book {
         Ok(())
     }
 
-    fn post(&mut self, id: WalletId, amount: i64, currency: Currency) -> Result<(), String> {
+    fn post(&mut self, id: WalletId, amount: i64, currency: Currency, time_micros: u64) -> Result<(), String> {
         let wallet = self.takes_part(id, currency)?;
         wallet.posted =
             wallet.posted.checked_add(amount).ok_or_else(|| format!("the balance of wallet {id} overflows"))?;
         within_limits(wallet)?;
+        if let Some(known) = wallet.spending.filter(|_| amount < 0) {
+            let mut spending = known.on(time_micros);
+            spending.spent_today -= i128::from(amount);
+            spending.spent_this_month -= i128::from(amount);
+            wallet.spending = Some(spending);
+        }
         let balance_after = wallet.posted;
         self.entries.push(Entry { wallet: id, amount, balance_after });
+        Ok(())
+    }
+
+    /// A payment that is let out, or held, has room beside all that was spent and is held. What is captured of a hold may
+    /// exceed limits that were set after it.
+    fn within_spending_limits(&mut self, id: WalletId, amount: i128, time_micros: u64) -> Result<(), String> {
+        let wallet = self.wallet(id)?;
+        let Some(spending) = wallet.spending.map(|known| known.on(time_micros)) else { return Ok(()) };
+        let SpendingLimits { per_payment, per_day, per_month, .. } = spending.limits;
+        let held = i128::from(wallet.held);
+        let above = |limit: Option<Amount>, spent: i128| limit.is_some_and(|limit| spent > limit.minor().into());
+        if above(per_payment, amount)
+            || above(per_day, spending.spent_today + held)
+            || above(per_month, spending.spent_this_month + held)
+        {
+            return Err(format!("wallet {id} spends {amount} and is above its limits: {spending:?}, held {held}"));
+        }
         Ok(())
     }
 
@@ -233,4 +290,26 @@ fn within_limits(wallet: &BookWallet) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+impl BookSpending {
+    /// As it is on the day of this moment.
+    fn on(mut self, time_micros: u64) -> BookSpending {
+        let day = day_of(time_micros, self.limits.utc_offset);
+        if day != self.day {
+            self.spent_today = 0;
+        }
+        if month_of(day) != month_of(self.day) {
+            self.spent_this_month = 0;
+        }
+        self.day = day;
+        self
+    }
+
+    /// The same as a wallet's host has it, to compare.
+    pub fn state(&self) -> Spending {
+        let counted = |minor: i128| i64::try_from(minor).unwrap_or(i64::MAX);
+        let spent = SpentNow { day: counted(self.spent_today), month: counted(self.spent_this_month) };
+        Spending::restore(self.limits, self.day, spent)
+    }
 }

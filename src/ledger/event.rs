@@ -3,6 +3,7 @@
 use super::hold::{Authorization, Capture, HoldEnd};
 use super::ids::{HoldId, TransferId, WalletId};
 use super::reject::Reject;
+use super::spending::SpendingLimits;
 use super::transfer::Transfer;
 use super::wallet::{Opening, Status};
 
@@ -30,6 +31,11 @@ pub enum Event {
         fingerprint: u64,
         reject: Reject,
     },
+    /// These limits take the place of those that the wallet had; none at all: it has none any more.
+    SpendingLimited {
+        wallet: WalletId,
+        limits: SpendingLimits,
+    },
 }
 
 impl Event {
@@ -40,7 +46,10 @@ impl Event {
             Event::HoldAuthorized(hold) => Some((TransferId(hold.hold.0), hold.fingerprint)),
             Event::HoldCaptured(capture) => Some((capture.id, capture.fingerprint)),
             Event::Refused { id, fingerprint, .. } => Some((*id, *fingerprint)),
-            Event::WalletOpened(_) | Event::StatusChanged { .. } | Event::HoldReleased { .. } => None,
+            Event::WalletOpened(_)
+            | Event::StatusChanged { .. }
+            | Event::HoldReleased { .. }
+            | Event::SpendingLimited { .. } => None,
         }
     }
 }

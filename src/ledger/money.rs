@@ -1,13 +1,15 @@
 //! Amounts: whole minor units (paise, cents, fils), and their text in major units.
 //! Decimals exist only here, where text is read or written.
 
+use std::num::NonZero;
+
 use rust_decimal::Decimal;
 
 use super::currency::Currency;
 
 /// An amount of money above zero, in minor units of some currency: at most 2^63 - 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Amount(i64);
+pub struct Amount(NonZero<i64>);
 
 /// Why a text is not an amount of a currency.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,11 +29,11 @@ const TEXT_BYTES_MAX: usize = 32;
 
 impl Amount {
     pub fn new(minor: i64) -> Option<Amount> {
-        (minor > 0).then_some(Amount(minor))
+        NonZero::new(minor).filter(|minor| minor.is_positive()).map(Amount)
     }
 
     pub fn minor(self) -> i64 {
-        self.0
+        self.0.get()
     }
 
     /// Reads a decimal string in major units: "500.00" of INR is 50000 minor units.

@@ -6,10 +6,12 @@
 //! 1. On the request alone: `LEGS_NOT_BALANCED` (2 to 16 legs, none zero, sum zero), `SAME_WALLET`.
 //! 2. At each wallet, in ascending order of id: `WALLET_NOT_FOUND`, `WALLET_CLOSED`,
 //!    `CURRENCY_MISMATCH`, `WALLET_FROZEN`; then for one that pays `WALLET_MAY_NOT_SEND`,
+//!    `PAYMENT_LIMIT_EXCEEDED`, `DAY_LIMIT_EXCEEDED`, `MONTH_LIMIT_EXCEEDED`,
 //!    `INSUFFICIENT_FUNDS`; for one that is paid `WALLET_MAY_NOT_RECEIVE`,
 //!    `BALANCE_CEILING_EXCEEDED`; for both `BALANCE_OVERFLOW` before the funds or the ceiling.
 //! 3. A capture or void asks the hold after its wallet was found and before the wallet's
-//!    other checks: `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXPIRED`, `HOLD_EXCEEDED`.
+//!    other checks: `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXPIRED`, `HOLD_EXCEEDED`. No spending limit refuses
+//!    it: the hold was counted when it was authorized.
 
 macro_rules! rejects {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $code:literal, $detail:literal;)*) => {
@@ -68,6 +70,12 @@ rejects! {
     HoldExceeded = 17, "HOLD_EXCEEDED", "The amount is more than what remains of the hold.";
     AtomicRefused = 18, "ATOMIC_REFUSED",
         "Another transfer of the same atomic bulk was refused, so this one was not made either.";
+    PaymentLimitExceeded = 19, "PAYMENT_LIMIT_EXCEEDED",
+        "The amount is above what the wallet may spend in one payment.";
+    DayLimitExceeded = 20, "DAY_LIMIT_EXCEEDED",
+        "With this payment the wallet would spend more than it may in a day, open holds included.";
+    MonthLimitExceeded = 21, "MONTH_LIMIT_EXCEEDED",
+        "With this payment the wallet would spend more than it may in a month, open holds included.";
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The hash of the whole ledger's state: of every wallet and every open hold.
+//! The hash of the whole ledger's state: of every wallet, its spending limits if it has any, and every open hold.
 //!
 //! Each is hashed alone (BLAKE3) and the hashes are added up, lane by lane, so the result
 //! depends neither on the order nor on who hosts what (Bellare and Micciancio, "A New Paradigm for
@@ -6,8 +6,10 @@
 //! forgery stands the log's own chain of hashes.
 
 use super::hold::Hold;
-use super::ids::OwnerId;
+use super::ids::{OwnerId, WalletId};
 use super::limits::Limits;
+use super::money::Amount;
+use super::spending::Spending;
 use super::wallet::Wallet;
 
 /// A sum of hashes; the empty ledger has zero.
@@ -44,6 +46,23 @@ impl StateHash {
         bytes[56..64].copy_from_slice(&hold.amount.to_le_bytes());
         bytes[64..72].copy_from_slice(&hold.captured.to_le_bytes());
         bytes[72..80].copy_from_slice(&hold.expires_at_micros.to_le_bytes());
+        self.add(&bytes);
+    }
+
+    /// The limits of a wallet that has any, and what has been spent.
+    pub fn add_spending(&mut self, wallet: WalletId, spending: &Spending) {
+        let (limits, spent) = (spending.limits(), spending.spent());
+        let minor = |limit: Option<Amount>| limit.map_or(0, Amount::minor).to_le_bytes();
+        let mut bytes = [0u8; 80];
+        bytes[0] = 3;
+        bytes[2..4].copy_from_slice(&limits.utc_offset.minutes().to_le_bytes());
+        bytes[4..8].copy_from_slice(&spending.day().to_le_bytes());
+        bytes[8..24].copy_from_slice(&wallet.0.to_le_bytes());
+        bytes[24..32].copy_from_slice(&minor(limits.per_payment));
+        bytes[32..40].copy_from_slice(&minor(limits.per_day));
+        bytes[40..48].copy_from_slice(&minor(limits.per_month));
+        bytes[48..56].copy_from_slice(&spent.day.to_le_bytes());
+        bytes[56..64].copy_from_slice(&spent.month.to_le_bytes());
         self.add(&bytes);
     }
 

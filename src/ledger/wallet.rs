@@ -5,6 +5,7 @@ use super::currency::Currency;
 use super::ids::{OwnerId, WalletId};
 use super::limits::{Limits, LimitsId};
 use super::reject::Reject;
+use super::spending::SpendingNow;
 
 /// What a wallet is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,7 @@ const _: () = assert!(size_of::<Wallet>() == 64);
 
 const MAY_SEND: u8 = 0x10;
 const MAY_RECEIVE: u8 = 0x20;
+const IS_LIMITED: u8 = 0x40;
 
 impl Wallet {
     pub fn open(opening: &Opening, limits: LimitsId) -> Wallet {
@@ -158,14 +160,38 @@ impl Wallet {
         self.in_flight
     }
 
-    /// Puts money aside (`delta` below zero) or room for it (above zero).
-    pub fn reserve(&mut self, delta: i64, currency: Currency, limits: Limits) -> Result<(), Reject> {
+    /// Whether there are spending limits, which its host keeps beside it.
+    #[inline]
+    pub fn is_limited(&self) -> bool {
+        self.kind_and_flags & IS_LIMITED != 0
+    }
+
+    pub fn set_limited(&mut self, is_limited: bool) {
+        self.kind_and_flags &= !IS_LIMITED;
+        if is_limited {
+            self.kind_and_flags |= IS_LIMITED;
+        }
+    }
+
+    /// Puts money aside (`delta` below zero) or room for it (above zero). `spending`: that of a wallet that is limited,
+    /// where money is to go out.
+    pub fn reserve(
+        &mut self,
+        delta: i64,
+        currency: Currency,
+        limits: Limits,
+        spending: Option<SpendingNow<'_>>,
+    ) -> Result<(), Reject> {
         debug_assert!(delta != 0);
+        debug_assert!(delta > 0 || spending.is_some() == self.is_limited());
         self.takes_part(currency)?;
         let amount = i128::from(delta).abs();
         if delta < 0 {
             if self.kind_and_flags & MAY_SEND == 0 {
                 return Err(Reject::WalletMayNotSend);
+            }
+            if let Some(spending) = spending {
+                spending.admit(amount, i128::from(self.reserved) + i128::from(self.held))?;
             }
             let lowest = self.available() - amount;
             if lowest < i128::from(i64::MIN) {
@@ -271,6 +297,11 @@ impl Wallet {
             return Err(Reject::WalletNotEmpty);
         }
         Ok(())
+    }
+
+    /// Whether spending limits may be set, changed or taken away now.
+    pub fn may_be_limited(&self) -> Result<(), Reject> {
+        if self.status == Status::Closed { Err(Reject::WalletClosed) } else { Ok(()) }
     }
 
     pub fn set_status(&mut self, status: Status) {

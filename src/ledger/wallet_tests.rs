@@ -39,8 +39,8 @@ fn check(script: &str) {
         let amount = words.get(1).and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
         let answer = match words[0] {
             "open" => Ok(()),
-            "reserve" => wallet.reserve(amount, inr, limits),
-            "reserve-jpy" => wallet.reserve(amount, Currency::by_code("JPY").expect("in the list"), limits),
+            "reserve" => wallet.reserve(amount, inr, limits, None),
+            "reserve-jpy" => wallet.reserve(amount, Currency::by_code("JPY").expect("in the list"), limits, None),
             "release" => {
                 wallet.release(amount);
                 Ok(())

@@ -111,6 +111,7 @@ async fn balances_and_events_are_those_of_the_book() {
             Event::HoldCaptured(_) => "hold_captured",
             Event::HoldReleased { .. } => "hold_released",
             Event::Refused { .. } => "refused",
+            Event::SpendingLimited { .. } => "spending_limited",
         };
         assert_eq!(line["type"], kind);
         *replayed.entry(kind).or_insert(0) += 1;
@@ -118,7 +119,7 @@ async fn balances_and_events_are_those_of_the_book() {
             assert!(leg["balance_after"]["amount"].is_string(), "{line}");
         }
     }
-    assert_eq!(replayed.len(), 7, "something of everything is in it: {replayed:?}");
+    assert_eq!(replayed.len(), 8, "something of everything is in it: {replayed:?}");
     let released = json_line(&said, "type", "hold_released");
     assert_eq!(released["hold"], uuid::Uuid::from_u128(HOLDS + 3).to_string());
     assert_eq!((&released["status"], &released["released"]["amount"]), (&"voided".into(), &"5.00".into()));

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use florin::engine::{CaptureRequest, Engine, EngineConfig, Outcome};
 use florin::ledger::fingerprint::Fingerprint;
 use florin::ledger::{
-    Authorization, Currency, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId, Status, Transfer, TransferId,
-    TransferKind, WalletId,
+    Authorization, Currency, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId, SpendingLimits, Status, Transfer,
+    TransferId, TransferKind, WalletId,
 };
 use tempfile::TempDir;
 
@@ -126,6 +126,12 @@ impl Ledger {
         assert!(matches!(engine.set_status(WalletId(wallet(6)), Status::Closed).await, Outcome::Accepted(_)));
         assert!(matches!(engine.set_status(WalletId(wallet(4)), Status::Frozen).await, Outcome::Accepted(_)));
         if base == 0 {
+            let limits = SpendingLimits {
+                per_payment: Some(amount(1_000_000)),
+                per_day: Some(amount(2_000_000)),
+                ..SpendingLimits::default()
+            };
+            assert!(matches!(engine.limit_spending(WalletId(wallet(1)), limits).await, Outcome::Accepted(_)));
             assert!(matches!(engine.set_status(WalletId(wallet(4)), Status::Active).await, Outcome::Accepted(_)));
         }
     }

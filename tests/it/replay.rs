@@ -1,14 +1,13 @@
 //! Replay with threads and without, on any number of shards, comes to what the book comes to, and every id and every entry
 //! is found afterwards: in memory if no mark was set after it, otherwise in the indexes.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use florin::engine::recovery::{Recovered, recover};
 use florin::engine::{EngineConfig, record};
 use florin::ledger::{
-    Authorization, Book, Capture, Event, HoldEnd, HoldId, Kind, Limits, Opening, StateHash, Status, TransferId,
-    WalletId,
+    Authorization, Book, Capture, Event, HoldEnd, HoldId, Kind, Limits, Opening, SpendingLimits, StateHash, Status,
+    TransferId, WalletId,
 };
 use tempfile::TempDir;
 use wal::disk::{Disk, RealDisk};
@@ -25,12 +24,23 @@ const GROUP_RECORDS: usize = 600;
 fn write_log(config: &EngineConfig) {
     let options = wal::Options { segment_bytes: config.segment_bytes, ..wal::Options::default() };
     let (log, _) = Log::open(Arc::new(RealDisk), &config.log_dir(), options, &mut |_, _| {}).expect("a new log");
-    let mut writer = Writer { log, group: GroupBuilder::new() };
+    let mut writer = Writer { log, group: GroupBuilder::new(), time_micros: 1 };
     for wallet in 1..=WALLETS + 1 {
         let limits = Limits { overdraft_limit: None, balance_ceiling: None };
         writer.push(&Event::WalletOpened(Opening { kind: Kind::System, limits, ..opening(wallet) }));
     }
+    let limit = |wallet: u128, minor: i64| {
+        let per_day = Some(amount(minor));
+        Event::SpendingLimited {
+            wallet: WalletId(wallet),
+            limits: SpendingLimits { per_day, ..SpendingLimits::default() },
+        }
+    };
+    (1..=WALLETS / 2).for_each(|wallet| writer.push(&limit(wallet, i64::MAX)));
     for round in 1..=ROUNDS {
+        if round % 100 == 0 {
+            writer.push(&limit(round / 100, 1_000_000));
+        }
         let wallet = |step: u128| (round * step) % WALLETS + 1;
         let id = |step: u128| (round << 64) + step;
         let (payer, payee) = (wallet(7), wallet(7) % WALLETS + 1);
@@ -70,6 +80,7 @@ fn write_log(config: &EngineConfig) {
 struct Writer {
     log: Log,
     group: GroupBuilder,
+    time_micros: u64,
 }
 
 impl Writer {
@@ -81,20 +92,17 @@ impl Writer {
     }
 
     fn append(&mut self) {
-        self.log.append(&mut self.group, 1).expect("the disk takes it");
+        // Every few groups there is another day, and at times another month.
+        self.time_micros += 7 * 3_600_000_000;
+        self.log.append(&mut self.group, self.time_micros).expect("the disk takes it");
         self.group.clear();
     }
 }
 
 fn state_hash(recovered: &Recovered) -> StateHash {
-    let hash = RefCell::new(StateHash::default());
-    for shard in &recovered.shards {
-        shard.for_each(
-            |wallet, owner, limits| hash.borrow_mut().add_wallet(wallet, owner, limits),
-            |hold| hash.borrow_mut().add_hold(hold),
-        );
-    }
-    hash.into_inner()
+    let mut hash = StateHash::default();
+    recovered.shards.iter().for_each(|shard| shard.add_to(&mut hash));
+    hash
 }
 
 fn check(config: &EngineConfig, events: &[(u64, u64, Event)], book: &Book) {

@@ -5,8 +5,8 @@ use florin::engine::desk::{Begun, BegunAll, BegunEach, first_outcome};
 use florin::engine::{AtomicRefusal, CaptureRequest, Failure, Outcome, Receipt};
 use florin::ledger::fingerprint::Fingerprint;
 use florin::ledger::{
-    Amount, Authorization, Currency, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId, Status, Transfer, TransferId,
-    TransferKind, WalletId,
+    Amount, Authorization, Currency, HoldId, Kind, Leg, Legs, Limits, Opening, OwnerId, Reject, SpendingLimits, Status,
+    Transfer, TransferId, TransferKind, UtcOffset, WalletId,
 };
 use rand::RngExt;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -31,6 +31,7 @@ pub enum Ask {
     Capture(CaptureRequest),
     Void(HoldId),
     Status(WalletId, Status),
+    Limit(WalletId, SpendingLimits),
 }
 
 #[derive(Default)]
@@ -132,6 +133,7 @@ impl Clients {
             Ask::Capture(request) => desk.capture(request, now),
             Ask::Void(hold) => desk.void(hold, now),
             Ask::Status(wallet, status) => desk.set_status(wallet, status, now),
+            Ask::Limit(wallet, limits) => desk.limit_spending(wallet, limits, now),
             Ask::Each(transfers) => {
                 let mut begun = desk.transfer_each(transfers.clone(), now);
                 match begun.asked.take() {
@@ -207,10 +209,11 @@ impl Clients {
                 is_final: rng.random_bool(0.3),
             }),
             88..92 if !self.holds.is_empty() => Ask::Void(self.holds[rng.random_range(0..self.holds.len())]),
-            92..96 => {
+            92..95 => {
                 let status = [Status::Frozen, Status::Active, Status::Active][rng.random_range(0..3)];
                 Ask::Status(WalletId(rng.random_range(1..WALLETS)), status)
             }
+            95..98 => Ask::Limit(WalletId(rng.random_range(1..WALLETS)), spending_limits(world)),
             _ => Ask::Transfer(deposit(world, id)),
         }
     }
@@ -223,7 +226,7 @@ impl Ask {
             Ask::Transfer(transfer) => Some(transfer.id().0),
             Ask::Authorize(authorization) => Some(authorization.hold.0),
             Ask::Capture(request) => Some(request.id.0),
-            Ask::Open(_) | Ask::Each(_) | Ask::All(_) | Ask::Void(_) | Ask::Status(..) => None,
+            Ask::Open(_) | Ask::Each(_) | Ask::All(_) | Ask::Void(_) | Ask::Status(..) | Ask::Limit(..) => None,
         }
     }
 
@@ -245,7 +248,7 @@ impl Ask {
             Ask::Transfer(transfer) => of(transfer),
             Ask::Each(transfers) | Ask::All(transfers) => transfers.iter().flat_map(of).collect(),
             Ask::Authorize(hold) => vec![hold.payer, hold.payee],
-            Ask::Status(wallet, _) => vec![*wallet],
+            Ask::Status(wallet, _) | Ask::Limit(wallet, _) => vec![*wallet],
             Ask::Capture(_) | Ask::Void(_) => Vec::new(),
         }
     }
@@ -296,6 +299,11 @@ fn note(id: u128, outcome: Outcome, world: &mut World) {
         }
         Outcome::Refused(refusal) => {
             world.figures.refused += 1;
+            let is_over = matches!(
+                refusal.reject,
+                Reject::PaymentLimitExceeded | Reject::DayLimitExceeded | Reject::MonthLimitExceeded
+            );
+            world.figures.over_limit += u64::from(is_over);
             oracle.refused(id, refusal.reject);
         }
         Outcome::Failed(Failure::KeyReused) => panic!("the same request under {id:x} is taken for another one"),
@@ -328,6 +336,17 @@ fn opening(wallet: u128) -> Opening {
             balance_ceiling: (wallet == 5).then_some(300),
         },
     }
+}
+
+/// Often none; otherwise of the size of some payments, so that they are reached.
+fn spending_limits(world: &mut World) -> SpendingLimits {
+    let rng = &mut world.rng;
+    let mut limit =
+        |chance: f64, minor_max: i64| rng.random_bool(chance).then(|| amount(rng.random_range(1..minor_max)));
+    let (per_payment, per_day, per_month) = (limit(0.2, 150), limit(0.6, 400), limit(0.4, 1_200));
+    let minutes = [0, 0, 330, -480, 840][rng.random_range(0..5)];
+    let utc_offset = UtcOffset::from_minutes(minutes).expect("not above 18 hours");
+    SpendingLimits { per_payment, per_day, per_month, utc_offset }
 }
 
 fn two_wallets(world: &mut World) -> (WalletId, WalletId) {

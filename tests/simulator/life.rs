@@ -109,7 +109,7 @@ impl Life {
             }
             66..68 => self.step_snapshot(world),
             68 => {
-                world.clock_micros += world.rng.random_range(0..400_000);
+                world.let_time_go_on();
                 let now_micros = world.clock_micros;
                 for shard in &mut self.shards {
                     shard.inbox.push_back(ShardMessage::Tick { now_micros });

@@ -11,7 +11,7 @@ use florin::engine::runs::Row;
 use florin::engine::shard::{Outbox, Shard};
 use florin::engine::{Found, HoldView};
 use florin::ledger::book::Entry;
-use florin::ledger::{Book, Event, HoldEnd, HoldId, Reject, StateHash, WalletId};
+use florin::ledger::{Book, Event, HoldEnd, HoldId, Reject, Spending, StateHash, WalletId};
 use tokio::sync::oneshot;
 use wal::disk::SimDisk;
 
@@ -37,10 +37,13 @@ pub struct Log {
     pub events: Vec<(u64, Event)>,
     pub book: Book,
     pub ids: HashMap<u128, u64>,
-    /// Each wallet's posted and held balance after each record that touched it.
-    balances: HashMap<WalletId, Vec<(u64, i64, i64)>>,
+    /// Each wallet's posted and held balance, and its spending, after each record that touched it.
+    balances: HashMap<WalletId, Vec<Balance>>,
     pub entries: BTreeMap<WalletId, Vec<(u64, i64)>>,
 }
+
+/// At a position: posted, held, and the spending of a wallet that has limits.
+type Balance = (u64, i64, i64, Option<Spending>);
 
 impl Oracle {
     pub fn new(disk: SimDisk) -> Oracle {
@@ -99,8 +102,9 @@ impl Oracle {
             return; // The disk is dead and the log cannot be read just now.
         }
         let list = self.log.balances.get(&wallet).expect("a wallet that can be read was opened by a record");
-        let (_, posted, held) = list[list.partition_point(|(at, ..)| *at <= lsn) - 1];
+        let (_, posted, held, spending) = list[list.partition_point(|(at, ..)| *at <= lsn) - 1];
         assert_eq!((read.wallet.posted(), read.wallet.held()), (posted, held), "wallet {wallet} at {lsn}");
+        assert_eq!(read.spending, spending, "the spending of wallet {wallet} at {lsn}");
         let floor = read.limits.overdraft_limit.map_or(i128::MIN, |limit| -i128::from(limit));
         assert!(read.wallet.available() >= floor, "wallet {wallet} is below its limit");
     }
@@ -221,7 +225,7 @@ impl Oracle {
     fn check_state(&self, shards: &[&Shard]) {
         for shard in shards {
             shard.for_each(
-                |wallet, _, _| {
+                |wallet, _, _, _| {
                     assert_eq!((wallet.reserved(), wallet.in_flight()), (0, 0), "wallet {}", wallet.id());
                 },
                 |_| {},
@@ -316,7 +320,7 @@ impl Log {
         }
         let touched: Vec<WalletId> = match &event {
             Event::WalletOpened(opening) => vec![opening.wallet],
-            Event::StatusChanged { wallet, .. } => vec![*wallet],
+            Event::StatusChanged { wallet, .. } | Event::SpendingLimited { wallet, .. } => vec![*wallet],
             Event::Transferred(transfer) => transfer.legs().iter().map(|leg| leg.wallet).collect(),
             Event::HoldAuthorized(hold) => vec![hold.payer],
             Event::HoldCaptured(capture) => vec![capture.payer, capture.payee],
@@ -325,7 +329,12 @@ impl Log {
         };
         for id in touched {
             let wallet = self.book.wallets[&id];
-            self.balances.entry(id).or_default().push((lsn, wallet.posted, wallet.held));
+            self.balances.entry(id).or_default().push((
+                lsn,
+                wallet.posted,
+                wallet.held,
+                wallet.spending.map(|spending| spending.state()),
+            ));
         }
         let taken = match &event {
             Event::WalletOpened(opening) => Some(opening.wallet.0),
@@ -340,14 +349,9 @@ impl Log {
 }
 
 pub fn state_hash<'a>(shards: impl Iterator<Item = &'a Shard>) -> StateHash {
-    let hash = std::cell::RefCell::new(StateHash::default());
-    for shard in shards {
-        shard.for_each(
-            |wallet, owner, limits| hash.borrow_mut().add_wallet(wallet, owner, limits),
-            |hold| hash.borrow_mut().add_hold(hold),
-        );
-    }
-    hash.into_inner()
+    let mut hash = StateHash::default();
+    shards.for_each(|shard| shard.add_to(&mut hash));
+    hash
 }
 
 pub fn index_of(lsn: u64) -> usize {

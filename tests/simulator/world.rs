@@ -49,6 +49,7 @@ pub struct Figures {
     pub requests: u64,
     pub accepted: u64,
     pub refused: u64,
+    pub over_limit: u64,
     pub repeats: u64,
     pub reads: u64,
     pub histories: u64,
@@ -154,6 +155,21 @@ impl World {
         }
     }
 
+    /// A moment; at times a day or a month, or a clock that is set back.
+    pub fn let_time_go_on(&mut self) {
+        const HOUR_MICROS: u64 = 3_600_000_000;
+        self.clock_micros += match self.rng.random_range(0..100) {
+            0..80 => self.rng.random_range(0..400_000),
+            80..90 => self.rng.random_range(0..20 * HOUR_MICROS),
+            90..92 => self.rng.random_range(0..700 * HOUR_MICROS),
+            _ => {
+                let back_micros = self.rng.random_range(0..20 * HOUR_MICROS);
+                self.clock_micros = self.clock_micros.saturating_sub(back_micros);
+                0
+            }
+        };
+    }
+
     /// Something failed. Only a fault of the disk explains that.
     pub fn explained(&self, what: &str, error: &dyn fmt::Display) {
         self.say(|| format!("{what} failed: {error}"));
@@ -184,6 +200,7 @@ impl Figures {
         self.requests += other.requests;
         self.accepted += other.accepted;
         self.refused += other.refused;
+        self.over_limit += other.over_limit;
         self.repeats += other.repeats;
         self.reads += other.reads;
         self.histories += other.histories;
@@ -201,7 +218,7 @@ impl fmt::Display for Figures {
             "{} lives, {} crashes, {} starts that failed, {} turned read-only, {} reads that failed, {} steps\n\
              {} bit flips: {} refused, the rest harmless; {} misplaced or lost sectors: {} refused, {} took hit groups \
              off the end as torn, {} as if never written\n\
-             {} requests: {} accepted, {} refused, {} repeats; {} reads, {} histories, {} lookups; {} snapshots; \
+             {} requests: {} accepted, {} refused ({} by spending limits), {} repeats; {} reads, {} histories, {} lookups; {} snapshots; \
              {} segments; {} disk operations",
             self.lives,
             self.crashes,
@@ -218,6 +235,7 @@ impl fmt::Display for Figures {
             self.requests,
             self.accepted,
             self.refused,
+            self.over_limit,
             self.repeats,
             self.reads,
             self.histories,

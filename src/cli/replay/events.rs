@@ -5,8 +5,10 @@ use std::io::{self, Write};
 
 use florin::http::wire::{Id, Money, Time};
 use florin::ledger::book::Entry;
-use florin::ledger::{Authorization, Capture, Currency, Event, HoldEnd, Leg, Opening, Reject, Status};
-use florin::ledger::{Transfer, WalletId};
+use florin::ledger::{
+    Amount, Authorization, Capture, Currency, Event, HoldEnd, Leg, Opening, Reject, SpendingLimits, Status, Transfer,
+    WalletId,
+};
 use serde::Serialize;
 
 use crate::cli::tape::Played;
@@ -77,6 +79,13 @@ enum Body<'a> {
         id: Id,
         code: &'static str,
     },
+    SpendingLimited {
+        wallet: Id,
+        per_payment: Option<Money>,
+        per_day: Option<Money>,
+        per_month: Option<Money>,
+        utc_offset_minutes: i16,
+    },
 }
 
 #[derive(Serialize)]
@@ -103,6 +112,7 @@ impl<'a> EventLine<'a> {
                 released_body(Id(hold.0), *payer, Money::new(*released, currency_of(*payer)), *end)
             }
             Event::Refused { id, reject, .. } => refused(Id(id.0), *reject),
+            Event::SpendingLimited { wallet, limits } => limited(*wallet, *limits, currency_of(*wallet)),
         };
         let line = Line { lsn: self.played.lsn, time: Time(self.played.time_micros), body };
         serde_json::to_writer(&mut *out, &line)?;
@@ -160,6 +170,17 @@ fn opened(opening: &Opening) -> Body<'static> {
 
 fn status_changed(wallet: WalletId, status: Status) -> Body<'static> {
     Body::WalletStatusChanged { wallet: Id(wallet.0), status: status.name() }
+}
+
+fn limited(wallet: WalletId, limits: SpendingLimits, currency: Currency) -> Body<'static> {
+    let money = |amount: Amount| Money::new(amount.minor(), currency);
+    Body::SpendingLimited {
+        wallet: Id(wallet.0),
+        per_payment: limits.per_payment.map(money),
+        per_day: limits.per_day.map(money),
+        per_month: limits.per_month.map(money),
+        utc_offset_minutes: limits.utc_offset.minutes(),
+    }
 }
 
 fn authorized(authorization: &Authorization) -> Body<'_> {

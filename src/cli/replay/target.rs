@@ -1,6 +1,5 @@
 //! What replays the events: the book, or the shards of the server. Either gives the same wallets, holds and hash.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,7 +45,9 @@ impl Target {
             Target::Book(book) => {
                 book.apply(played.lsn, played.time_micros, &played.event)?;
             }
-            Target::Shards(shards) => shards.iter_mut().for_each(|shard| shard.replay(played.lsn, &played.event)),
+            Target::Shards(shards) => {
+                shards.iter_mut().for_each(|shard| shard.replay(played.lsn, played.time_micros, &played.event))
+            }
         }
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Target {
                 let mut lines = Vec::new();
                 for shard in shards {
                     shard.for_each(
-                        |wallet, owner, limits| {
+                        |wallet, owner, limits, _| {
                             lines.push(WalletLine {
                                 opening: wallet.opening(owner, limits),
                                 status: wallet.status(),
@@ -91,7 +92,7 @@ impl Target {
             Target::Book(book) => book.holds.len() as u64,
             Target::Shards(shards) => {
                 let mut count = 0;
-                shards.iter().for_each(|shard| shard.for_each(|_, _, _| {}, |_| count += 1));
+                shards.iter().for_each(|shard| shard.for_each(|_, _, _, _| {}, |_| count += 1));
                 count
             }
         }
@@ -101,15 +102,9 @@ impl Target {
         match self {
             Target::Book(book) => book.state_hash(),
             Target::Shards(shards) => {
-                // Both closures add to it, one after the other.
-                let hash = RefCell::new(StateHash::default());
-                for shard in shards {
-                    shard.for_each(
-                        |wallet, owner, limits| hash.borrow_mut().add_wallet(wallet, owner, limits),
-                        |hold| hash.borrow_mut().add_hold(hold),
-                    );
-                }
-                hash.into_inner()
+                let mut hash = StateHash::default();
+                shards.iter().for_each(|shard| shard.add_to(&mut hash));
+                hash
             }
         }
     }

@@ -98,6 +98,6 @@ fn decided_id(event: &Event) -> Option<u128> {
         Event::HoldAuthorized(hold) => Some(hold.hold.0),
         Event::HoldCaptured(capture) => Some(capture.id.0),
         Event::Refused { id, .. } => Some(id.0),
-        Event::HoldReleased { .. } | Event::StatusChanged { .. } => None,
+        Event::HoldReleased { .. } | Event::StatusChanged { .. } | Event::SpendingLimited { .. } => None,
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use florin::engine::snapshot::{self, SnapshotError};
+use florin::engine::snapshot_rows::SnapshotRow;
 use florin::ledger::{Authorization, Book, Hold};
 use snapshots::{Reader, Store, disk};
 use wal::disk::Disk;
@@ -160,21 +161,30 @@ fn compare(reader: &mut Reader, end: GroupEnd, log_id: [u8; 16], book: &Book) ->
     let (mut holds, mut wrong_hold) = (0, None);
     let loaded = snapshot::load(
         reader,
-        |row| {
-            wallets += 1;
-            let known = book.wallets.get(&row.opening.wallet);
-            let same = known.is_some_and(|known| {
-                (known.opening, known.status, known.posted, known.held)
-                    == (row.opening, row.status, row.posted, row.held)
-            });
-            if !same {
-                wrong_wallet.get_or_insert(row.opening.wallet);
+        |row| match row {
+            SnapshotRow::Wallet(row) => {
+                wallets += 1;
+                let known = book.wallets.get(&row.opening.wallet);
+                let same = known.is_some_and(|known| {
+                    (known.opening, known.status, known.posted, known.held)
+                        == (row.opening, row.status, row.posted, row.held)
+                });
+                if !same {
+                    wrong_wallet.get_or_insert(row.opening.wallet);
+                }
             }
-        },
-        |authorization, captured| {
-            holds += 1;
-            if !is_in_book(&authorization, captured, book) {
-                wrong_hold.get_or_insert(authorization.hold);
+            // One too few is told by the state hash.
+            SnapshotRow::Spending(wallet, spending) => {
+                let known = book.wallets.get(&wallet).and_then(|known| known.spending);
+                if known.map(|known| known.state()) != Some(spending) {
+                    wrong_wallet.get_or_insert(wallet);
+                }
+            }
+            SnapshotRow::Hold(authorization, captured) => {
+                holds += 1;
+                if !is_in_book(&authorization, captured, book) {
+                    wrong_hold.get_or_insert(authorization.hold);
+                }
             }
         },
         |_, _| {},

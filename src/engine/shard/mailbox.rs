@@ -1,5 +1,5 @@
-//! The mailboxes of wallets that cannot take their next message yet: one whose status is about to
-//! change waits until every conversation that it said yes to has ended, and a hold that is about to close
+//! The mailboxes of wallets that cannot take their next message yet: one whose status or spending limits are about
+//! to change waits until every conversation that it said yes to has ended, and a hold that is about to close
 //! waits for its captures. Mail is taken in the order of arrival. All other wallets take each message as it
 //! comes and need no mailbox.
 //!
@@ -26,8 +26,8 @@ pub struct Letter {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     pub letters: VecDeque<Letter>,
-    /// A change of status is on its way to the log: nothing is taken before it has settled.
-    pub status_is_changing: bool,
+    /// A change of status or of spending limits is on its way to the log: nothing is taken before it has settled.
+    pub is_changing: bool,
 }
 
 /// The mailboxes in use, by the wallet's slot.
@@ -53,18 +53,18 @@ impl Mailboxes {
         self.0.entry(slot).or_default().letters.push_front(letter);
     }
 
-    pub fn begin_status_change(&mut self, slot: u32) {
-        self.0.entry(slot).or_default().status_is_changing = true;
+    pub fn begin_change(&mut self, slot: u32) {
+        self.0.entry(slot).or_default().is_changing = true;
     }
 
-    pub fn end_status_change(&mut self, slot: u32) {
-        self.0.get_mut(&slot).expect("it was begun").status_is_changing = false;
+    pub fn end_change(&mut self, slot: u32) {
+        self.0.get_mut(&slot).expect("it was begun").is_changing = false;
     }
 
     /// The next letter that may be tried. Puts the mailbox away when it is empty.
     pub fn next(&mut self, slot: u32) -> Option<Letter> {
         let mailbox = self.0.get_mut(&slot)?;
-        if mailbox.status_is_changing {
+        if mailbox.is_changing {
             return None;
         }
         let letter = mailbox.letters.pop_front();

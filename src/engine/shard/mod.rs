@@ -9,13 +9,17 @@ mod mailbox;
 mod prepare;
 mod replay;
 mod settle;
+mod spendings;
 mod table;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::ledger::{Authorization, Hold, Limits, LimitsTable, Opening, OwnerId, Status, Wallet, WalletId};
+use crate::ledger::{
+    Authorization, Hold, Limits, LimitsTable, Opening, OwnerId, Spending, StateHash, Status, Wallet, WalletId,
+};
 
 use super::batch::Batch;
 use super::claims::Claims;
@@ -29,6 +33,7 @@ use copying::Copying;
 use entries::Entries;
 use holds::Holds;
 use mailbox::Mailboxes;
+use spendings::Spendings;
 use table::Table;
 
 pub use replay::{Part, Posting};
@@ -44,6 +49,7 @@ pub struct Shard {
     claims: Arc<Claims>,
     wallets: Table,
     limits: LimitsTable,
+    spendings: Spendings,
     holds: Holds,
     mailboxes: Mailboxes,
     entries: Entries,
@@ -72,6 +78,7 @@ impl Shard {
             claims,
             wallets: Table::default(),
             limits: LimitsTable::default(),
+            spendings: Spendings::default(),
             holds: Holds::default(),
             mailboxes: Mailboxes::default(),
             entries: Entries::after(indexed_lsn),
@@ -99,6 +106,14 @@ impl Shard {
         self.wallets.insert(Wallet::restore(opening, limits, status, posted, held), opening.owner);
     }
 
+    /// Puts in the spending limits of a wallet from a snapshot. False if the wallet is not there.
+    pub fn restore_spending(&mut self, wallet: WalletId, spending: Spending) -> bool {
+        let Some(slot) = self.wallets.slot(wallet) else { return false };
+        self.wallets.get_mut(slot).set_limited(true);
+        self.spendings.insert(slot, spending);
+        true
+    }
+
     /// Puts in an open hold from a snapshot.
     pub fn restore_hold(&mut self, authorization: Authorization, captured: i64) {
         self.holds.insert(Hold::restore(&authorization, captured), authorization);
@@ -114,12 +129,30 @@ impl Shard {
     }
 
     /// All wallets and holds, while nothing is under way (after a replay).
-    pub fn for_each(&self, mut wallet: impl FnMut(&Wallet, OwnerId, Limits), mut hold: impl FnMut(&Hold)) {
+    pub fn for_each(
+        &self,
+        mut wallet: impl FnMut(&Wallet, OwnerId, Limits, Option<&Spending>),
+        mut hold: impl FnMut(&Hold),
+    ) {
         for slot in 0..self.wallets.count() {
             let state = self.wallets.get(slot);
-            wallet(state, self.wallets.owner(slot), self.limits.get(state.limits()));
+            let spending = state.is_limited().then(|| self.spendings.get(slot));
+            wallet(state, self.wallets.owner(slot), self.limits.get(state.limits()), spending);
         }
         self.holds.all().for_each(|(state, _)| hold(state));
+    }
+
+    /// The hash of all that, added to another's.
+    pub fn add_to(&self, hash: &mut StateHash) {
+        let wallets = RefCell::new(&mut *hash);
+        self.for_each(
+            |wallet, owner, limits, spending| {
+                let mut hash = wallets.borrow_mut();
+                hash.add_wallet(wallet, owner, limits);
+                spending.into_iter().for_each(|spending| hash.add_spending(wallet.id(), spending));
+            },
+            |hold| wallets.borrow_mut().add_hold(hold),
+        );
     }
 
     pub fn handle(&mut self, message: ShardMessage, out: &mut Outbox) {
@@ -141,7 +174,7 @@ impl Shard {
             }
             ShardMessage::CopyMore => {
                 if let Some(copying) = &mut self.copying
-                    && copying.send_more(self.index, &self.wallets, &self.limits)
+                    && copying.send_more(self.index, &self.wallets, &self.limits, &self.spendings)
                 {
                     self.copying = None;
                 }
@@ -159,7 +192,9 @@ impl Shard {
     fn read_wallet(&self, id: WalletId) -> Option<WalletRead> {
         let slot = self.wallets.slot(id)?;
         let (wallet, owner) = (*self.wallets.get(slot), self.wallets.owner(slot));
-        Some(WalletRead { wallet, owner, limits: self.limits.get(wallet.limits()), settled_lsn: self.settled_lsn })
+        let limits = self.limits.get(wallet.limits());
+        let spending = wallet.is_limited().then(|| *self.spendings.get(slot));
+        Some(WalletRead { wallet, owner, limits, spending, settled_lsn: self.settled_lsn })
     }
 
     fn read_entries(&self, id: WalletId, before_lsn: u64, limit: usize) -> RecentEntries {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::ledger::{HoldEnd, Reject, Status, WalletId, hold::Admission};
+use crate::ledger::{HoldEnd, Reject, SpendingLimits, Status, WalletId, hold::Admission};
 
 use super::super::batch::Batch;
 use super::super::conversation::{
@@ -186,12 +186,14 @@ impl Shard {
         }
         let wallet = self.wallets.get_mut(slot);
         let limits = self.limits.get(wallet.limits());
+        let is_spent = stop.delta < 0 && wallet.is_limited();
+        let spending = is_spent.then(|| self.spendings.at(slot, now_micros));
         let act = match act {
             ActRef::Transfer(transfer) => {
                 if let Some(place) = conversation.slots.get_mut(at as usize) {
                     *place = slot;
                 }
-                return match wallet.reserve(stop.delta, transfer.currency(), limits) {
+                return match wallet.reserve(stop.delta, transfer.currency(), limits, spending) {
                     Ok(()) => Visit::Yes,
                     Err(reject) => Visit::No(reject),
                 };
@@ -199,8 +201,10 @@ impl Shard {
             ActRef::Other(act) => act,
         };
         let said = match act {
-            Act::Atomic(atomic) => wallet.reserve(stop.delta, atomic.currency_at(at), limits),
-            Act::Authorize(hold) if stop.wallet == hold.payer => wallet.reserve(stop.delta, hold.currency, limits),
+            Act::Atomic(atomic) => wallet.reserve(stop.delta, atomic.currency_at(at), limits, spending),
+            Act::Authorize(hold) if stop.wallet == hold.payer => {
+                wallet.reserve(stop.delta, hold.currency, limits, spending)
+            }
             Act::Authorize(hold) => wallet.may_be_paid(hold.currency).map(|()| wallet.begin()),
             Act::Capture(capture) if stop.wallet == capture.payer => {
                 let Some(hold) = self.holds.get_mut(capture.hold) else {
@@ -225,7 +229,7 @@ impl Shard {
                 match amount {
                     None => wallet.may_be_paid(capture.currency).map(|()| wallet.begin()),
                     Some(amount) => {
-                        let said = wallet.reserve(amount.minor(), capture.currency, limits);
+                        let said = wallet.reserve(amount.minor(), capture.currency, limits, None);
                         if said.is_ok() && at == 2 {
                             wallet.end(); // What its first visit began goes on as this one.
                         }
@@ -249,7 +253,17 @@ impl Shard {
                 }
                 wallet.may_become(*status).map(|()| {
                     wallet.begin();
-                    self.mailboxes.begin_status_change(slot);
+                    self.mailboxes.begin_change(slot);
+                })
+            }
+            // Whatever was let out by the limits that there are has to be counted before there are others.
+            Act::LimitSpending { .. } => {
+                if wallet.in_flight() > 0 {
+                    return Visit::Wait(slot);
+                }
+                wallet.may_be_limited().map(|()| {
+                    wallet.begin();
+                    self.mailboxes.begin_change(slot);
                 })
             }
             Act::Open(_) | Act::Refuse { .. } => unreachable!("they visit no wallet"),
@@ -293,6 +307,12 @@ impl Shard {
         let wallet = self.wallets.get_mut(slot);
         wallet.end();
         wallet.set_status(status);
-        self.mailboxes.end_status_change(slot);
+        self.mailboxes.end_change(slot);
+    }
+
+    pub(super) fn settle_spending_limits(&mut self, slot: u32, limits: SpendingLimits, time_micros: u64) {
+        self.wallets.get_mut(slot).end();
+        self.limit_spending(slot, limits, time_micros);
+        self.mailboxes.end_change(slot);
     }
 }

@@ -1,12 +1,19 @@
 //! The second phase: what is durable changes the wallets, in the order of the log. Replay does the same
 //! without the first phase, so both lead to the same balances, bit for bit.
 
-use crate::ledger::{Authorization, Capture, Event, Hold, HoldId, Opening, Transfer, Wallet, WalletId};
+use crate::ledger::{Authorization, Capture, Event, Hold, HoldId, Opening, SpendingLimits, Transfer, Wallet, WalletId};
 
 use super::super::batch::Batch;
 use super::super::conversation::{Act, ActRef, Conversation, NO_SLOT};
 use super::super::messages::{Group, JournalBatch};
 use super::{Outbox, Shard, TOGETHER};
+
+/// Where a record stands in the log, and of when it is.
+#[derive(Clone, Copy)]
+struct Stamp {
+    lsn: u64,
+    time_micros: u64,
+}
 
 impl Shard {
     pub(super) fn settle(&mut self, group: &Group, out: &mut Outbox) {
@@ -17,7 +24,7 @@ impl Shard {
                 for conversation in few {
                     let act = batch.act(conversation.ticket);
                     if conversation.refused.is_none() {
-                        self.settle_one(conversation, act, lsn, out);
+                        self.settle_one(conversation, act, Stamp { lsn, time_micros: group.time_micros }, out);
                     }
                     lsn += act.record_count();
                 }
@@ -43,7 +50,8 @@ impl Shard {
     }
 
     /// Applies an event that was durable before this process began.
-    pub fn replay(&mut self, lsn: u64, event: &Event) {
+    pub fn replay(&mut self, lsn: u64, time_micros: u64, event: &Event) {
+        let stamp = Stamp { lsn, time_micros };
         match event {
             Event::WalletOpened(opening) => self.open(opening),
             Event::StatusChanged { wallet, status } => {
@@ -54,7 +62,7 @@ impl Shard {
             Event::Transferred(transfer) => {
                 for leg in transfer.legs() {
                     if let Some(slot) = self.home_slot(leg.wallet) {
-                        self.post(slot, leg.amount, lsn);
+                        self.post(slot, leg.amount, lsn, || time_micros);
                     }
                 }
             }
@@ -68,10 +76,10 @@ impl Shard {
                 if self.hosts(capture.payer) {
                     let hold = self.holds.get_mut(capture.hold).expect("the log captures open holds only");
                     let closed = hold.apply_capture(capture.amount, capture.released);
-                    self.pay_from_hold(capture, lsn, closed);
+                    self.pay_from_hold(capture, stamp, closed);
                 }
                 if let Some(slot) = self.home_slot(capture.payee) {
-                    self.post(slot, capture.amount.minor(), lsn);
+                    self.post(slot, capture.amount.minor(), lsn, || time_micros);
                 }
             }
             Event::HoldReleased { hold, payer, released, .. } => {
@@ -80,11 +88,16 @@ impl Shard {
                 }
             }
             Event::Refused { .. } => {}
+            Event::SpendingLimited { wallet, limits } => {
+                if let Some(slot) = self.home_slot(*wallet) {
+                    self.limit_spending(slot, *limits, time_micros);
+                }
+            }
         }
         self.settled_lsn = lsn;
     }
 
-    fn settle_one(&mut self, conversation: &Conversation, act: ActRef<'_>, lsn: u64, out: &mut Outbox) {
+    fn settle_one(&mut self, conversation: &Conversation, act: ActRef<'_>, stamp: Stamp, out: &mut Outbox) {
         let act = match act {
             ActRef::Transfer(transfer) => {
                 for (index, leg) in transfer.legs().iter().enumerate() {
@@ -93,7 +106,7 @@ impl Shard {
                         None if self.hosts(leg.wallet) => self.open_slot(leg.wallet),
                         _ => continue,
                     };
-                    self.settle_leg(slot, leg.amount, lsn, out);
+                    self.settle_leg(slot, leg.amount, stamp, out);
                 }
                 return;
             }
@@ -101,12 +114,12 @@ impl Shard {
         };
         match act {
             Act::Atomic(atomic) => {
-                for (lsn, transfer) in (lsn..).zip(&atomic.transfers) {
-                    self.settle_transfer(transfer, lsn, out);
+                for (lsn, transfer) in (stamp.lsn..).zip(&atomic.transfers) {
+                    self.settle_transfer(transfer, Stamp { lsn, ..stamp }, out);
                 }
             }
             Act::Authorize(authorization) => self.settle_authorization(authorization, out),
-            Act::Capture(capture) => self.settle_capture(&capture.event(), lsn, out),
+            Act::Capture(capture) => self.settle_capture(&capture.event(), stamp, out),
             Act::Release(release) => {
                 if let Some(slot) = self.home_slot(release.payer) {
                     self.change(slot).end();
@@ -122,23 +135,30 @@ impl Shard {
                     self.take_mail(slot, out);
                 }
             }
+            Act::LimitSpending { wallet, limits } => {
+                if let Some(slot) = self.home_slot(*wallet) {
+                    self.save(slot);
+                    self.settle_spending_limits(slot, *limits, stamp.time_micros);
+                    self.take_mail(slot, out);
+                }
+            }
             Act::Refuse { .. } => unreachable!("it is refused"),
         }
     }
 
-    fn settle_transfer(&mut self, transfer: &Transfer, lsn: u64, out: &mut Outbox) {
+    fn settle_transfer(&mut self, transfer: &Transfer, stamp: Stamp, out: &mut Outbox) {
         for leg in transfer.legs() {
             if let Some(slot) = self.home_slot(leg.wallet) {
-                self.settle_leg(slot, leg.amount, lsn, out);
+                self.settle_leg(slot, leg.amount, stamp, out);
             }
         }
     }
 
     #[inline]
-    fn settle_leg(&mut self, slot: u32, amount: i64, lsn: u64, out: &mut Outbox) {
+    fn settle_leg(&mut self, slot: u32, amount: i64, stamp: Stamp, out: &mut Outbox) {
         self.save(slot);
         self.wallets.get_mut(slot).release(amount);
-        self.post(slot, amount, lsn);
+        self.post(slot, amount, stamp.lsn, || stamp.time_micros);
         if self.mailboxes.is_in_use(slot) {
             self.take_mail(slot, out);
         }
@@ -159,24 +179,24 @@ impl Shard {
         }
     }
 
-    fn settle_capture(&mut self, capture: &Capture, lsn: u64, out: &mut Outbox) {
+    fn settle_capture(&mut self, capture: &Capture, stamp: Stamp, out: &mut Outbox) {
         if let Some(slot) = self.home_slot(capture.payer) {
             self.change(slot).end();
             let hold = self.holds.get_mut(capture.hold).expect("a step is under way, so it is open");
             let closed = hold.settle_capture(capture.amount, capture.released);
-            self.pay_from_hold(capture, lsn, closed);
+            self.pay_from_hold(capture, stamp, closed);
             self.take_mail(slot, out);
         }
         if let Some(slot) = self.home_slot(capture.payee) {
-            self.settle_leg(slot, capture.amount.minor(), lsn, out);
+            self.settle_leg(slot, capture.amount.minor(), stamp, out);
         }
     }
 
-    fn pay_from_hold(&mut self, capture: &Capture, lsn: u64, closed: bool) {
+    fn pay_from_hold(&mut self, capture: &Capture, stamp: Stamp, closed: bool) {
         let slot = self.wallets.slot(capture.payer).expect("a hold's payer is hosted beside it");
         let amount = capture.amount.minor();
         self.wallets.get_mut(slot).unhold(amount + capture.released);
-        self.post(slot, -amount, lsn);
+        self.post(slot, -amount, stamp.lsn, || stamp.time_micros);
         if closed {
             self.close_hold(capture.hold);
         }
@@ -200,10 +220,18 @@ impl Shard {
     }
 
     #[inline]
-    pub(super) fn post(&mut self, slot: u32, amount: i64, lsn: u64) {
+    pub(super) fn post(&mut self, slot: u32, amount: i64, lsn: u64, time_micros: impl FnOnce() -> u64) {
         let wallet = self.wallets.get_mut(slot);
         let balance_after = wallet.post(amount);
         self.entries.push(slot, wallet, lsn, balance_after);
+        if amount < 0 && wallet.is_limited() {
+            self.spendings.spend(slot, -amount, time_micros());
+        }
+    }
+
+    pub(super) fn limit_spending(&mut self, slot: u32, limits: SpendingLimits, time_micros: u64) {
+        let is_limited = self.spendings.limit(slot, limits, time_micros);
+        self.wallets.get_mut(slot).set_limited(is_limited);
     }
 
     /// The wallet, about to be changed by something durable.
@@ -215,7 +243,7 @@ impl Shard {
     #[inline]
     fn save(&mut self, slot: u32) {
         if let Some(copying) = &mut self.copying {
-            copying.save(slot, &self.wallets, &self.limits);
+            copying.save(slot, &self.wallets, &self.limits, &self.spendings);
         }
     }
 
