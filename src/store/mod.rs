@@ -73,9 +73,25 @@ impl Store {
         Ok(store)
     }
 
+    /// Copies the SQLite database of a data folder, of a running server's too, into a new file, as it is at one moment.
+    /// False if there is none.
+    pub async fn copy_sqlite(data_dir: &Path, to: &Path) -> Result<bool, StoreError> {
+        let path = data_dir.join(SQLITE_FILE);
+        if !path.exists() {
+            return Ok(false);
+        }
+        sqlx::any::install_default_drivers();
+        private_file(to).map_err(|source| StoreError::Folder { path: to.to_owned(), source })?;
+        let mut connection = AnyConnection::connect(&sqlite_url(&path, "rw")).await.map_err(StoreError::Open)?;
+        connection.execute("PRAGMA busy_timeout = 5000").await?;
+        sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(true)
+    }
+
     async fn sqlite(path: &Path) -> Result<Store, StoreError> {
         private_file(path).map_err(|source| StoreError::Folder { path: path.to_owned(), source })?;
-        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let url = sqlite_url(path, "rwc");
         let pool = options().after_connect(|connection, _| {
             Box::pin(async move {
                 // FULL: what was committed survives a power cut, as what the log acknowledged does.
@@ -177,6 +193,12 @@ impl std::fmt::Debug for Tx {
 
 fn options() -> AnyPoolOptions {
     AnyPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+fn sqlite_url(path: &Path, mode: &str) -> String {
+    // The characters that mean something in a URL, and the percent sign itself.
+    let path: String = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("sqlite://{path}?mode={mode}")
 }
 
 /// SQLite would make the file readable for all whom the umask lets.

@@ -22,6 +22,7 @@ mod http_tls;
 mod http_wrong_input;
 mod operations;
 mod people_accounts;
+mod people_backup;
 mod people_rig;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use florin::store::{SQLITE_FILE, Store};
 use indicatif::ProgressBar;
 use wal::Reader;
 use wal::disk::{Disk, DiskFile};
@@ -176,6 +177,36 @@ impl<'a> Copier<'a> {
                 write_file(&*self.disk, to, &bytes)
             }
         }
+    }
+
+    /// The people, as they are at one moment: what is put in place later, when the log is there.
+    pub fn people(&mut self, data_dir: &Path) -> Result<Option<PathBuf>, Failure> {
+        let gathered = self.incoming.join(SQLITE_FILE);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+        if !runtime.block_on(Store::copy_sqlite(data_dir, &gathered))? {
+            return Ok(None);
+        }
+        let file = fs::File::open(&gathered).map_err(Failure::file("open", &gathered))?;
+        file.sync_all().map_err(Failure::file("sync", &gathered))?;
+        self.copied.files += 1;
+        self.copied.bytes += file.metadata().map_err(Failure::file("measure", &gathered))?.len();
+        Ok(Some(gathered))
+    }
+
+    /// Journals of the database that was there before would be taken for the new one's.
+    pub fn put_people_in_place(&self, gathered: &Path, to: &Path) -> Result<(), Failure> {
+        let path = to.join(SQLITE_FILE);
+        for journal in ["-wal", "-shm"] {
+            let journal = to.join(format!("{SQLITE_FILE}{journal}"));
+            match fs::remove_file(&journal) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Failure::file("remove", &journal)(error));
+                }
+                _ => {}
+            }
+        }
+        self.disk.rename(gathered, &path).map_err(Failure::file("put in place", &path))?;
+        self.sync_dir(to)
     }
 
     pub fn finish(self) -> Result<Copied, Failure> {

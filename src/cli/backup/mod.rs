@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use florin::engine::EngineConfig;
 use florin::http::auth;
+use florin::store::seal;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wal::disk::{Disk, RealDisk};
@@ -35,8 +36,9 @@ The server may run, and need not know. The backup has everything that was acknow
     of the same ledger, and overwrites nothing else. Everything is synced, and the whole copy checked as by florin \
     verify. Broken off, it leaves a backup of an earlier position; run it again.
 
-Log, indexes, the newest snapshot and the API key's hash are copied; not copied are TLS files and snapshots in \
-    Postgres, which a restored server does without.
+Log, indexes, the newest snapshot, the people with the key that opens what is sealed of them, and the operator key's \
+    hash are copied; not copied are TLS files, snapshots in Postgres, which a restored server does without, and people \
+    in Postgres: dump those before, not after, with pg_dump.
 
 Exit code: 0 copied and sound; 1 the log or the copy is damaged, and how is told; 2 not copied.";
 
@@ -94,6 +96,11 @@ fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied
     let (from, into) = (EngineConfig::new(data_dir), EngineConfig::new(to));
     let mut copier = Copier::new(&disk, target.incoming_dir(), bar)?;
 
+    // People come first and are put in place last: a row that leads to money is written before the money moves, so a log
+    // that has more than the database is one after a crash, and a database that has more than the log is a loss.
+    copier.small_file(&data_dir.join(seal::FILE_NAME), &to.join(seal::FILE_NAME))?;
+    let people = copier.people(data_dir)?;
+
     // A snapshot is of use only if the indexes reach it, and both only if the log does: so they are looked at in
     // this order.
     let parts = [
@@ -106,6 +113,9 @@ fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied
     copier.segments(tape.reader(), last_there.as_deref(), &into.log_dir())?;
     parts.iter().try_for_each(|part: &Part| copier.put_in_place(part))?;
     copier.small_file(&data_dir.join(auth::FILE_NAME), &to.join(auth::FILE_NAME))?;
+    if let Some(people) = people {
+        copier.put_people_in_place(&people, to)?;
+    }
     let copied = copier.finish()?;
     target.finish(tape.last_lsn())?;
     Ok((tape.last_lsn(), copied))

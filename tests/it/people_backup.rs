@@ -1,0 +1,43 @@
+//! `florin backup` takes the people along, of a running server too, and what was sealed opens in the copy.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use florin::store::seal::Seal;
+use florin::store::{Role, SQLITE_FILE, Store, accounts};
+use tempfile::TempDir;
+
+use crate::cli_rig::on;
+use crate::people_rig::People;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_has_the_people() {
+    let people = People::start().await;
+    let asha = people.person("asha", Role::User).await;
+    people.fund(&asha, "500.00").await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let to = folder.path().join("copy");
+    let copy = to.join(SQLITE_FILE);
+    // The second backup goes over the first.
+    for name in ["ravi", "meera"] {
+        let person = people.person(name, Role::User).await;
+        let said = on("backup", people.folder(), &["--to", to.to_str().expect("a plain path")]);
+        assert_eq!(said.code, 0, "{said:?}");
+        if people.services.store.is_postgres() {
+            // Those are Postgres's to keep.
+            assert!(!copy.exists());
+            continue;
+        }
+        assert_eq!(fs::metadata(&copy).expect("there").permissions().mode() & 0o777, 0o600);
+        let store = Store::open(&to, None).await.expect("it opens");
+        let seal = Seal::load_or_create(&to).expect("the key was copied");
+        let mut c = store.read().await.expect("it can be read");
+        for (person, name) in [(&asha, "asha"), (&person, name)] {
+            let row = accounts::by_id(&mut c, person.account.id).await.expect("asked").expect("there");
+            assert_eq!(seal.open("accounts.name", &row.name_sealed).expect("it opens"), name);
+        }
+        drop(c);
+        store.close().await;
+    }
+    people.stop().await;
+}
