@@ -104,7 +104,7 @@ fn only_one_file_knows_bincode() {
 #[test]
 fn rooms_stay_small() {
     let mut files = Vec::new();
-    for part in ["src", "wal", "snapshots", "loadtest", "benches", "tests"] {
+    for part in ["src", "wal", "snapshots", "loadtest", "simulators", "benches", "tests"] {
         sources(&root().join(part), &mut files);
     }
     let large: Vec<String> = files
