@@ -46,7 +46,7 @@ pub const OPEN: Access = Access { open: true, ..rule(NOBODY, Own::Nothing, None)
 /// The operator's key only: systems that the company runs itself.
 pub const OPERATOR: Access = rule(NOBODY, Own::Nothing, None);
 pub const ADMINISTRATOR: Access = rule(&[Administrator], Own::Nothing, None);
-/// Freezing and unfreezing.
+/// Freezing and unfreezing, and spending limits.
 pub const GUARD: Access = rule(&[Risk, Administrator], Own::Nothing, None);
 /// The ledger as a whole.
 pub const BOOKS: Access = rule(&[Finance, Administrator], Own::Nothing, None);

@@ -24,7 +24,7 @@ use super::problem::{Code, Problem};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
-use super::{body, bulk, door, holds, ledger, me, ops, transfers, wallets};
+use super::{body, bulk, door, holds, ledger, me, ops, spending, transfers, wallets};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
 
@@ -145,6 +145,8 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::HoldCapture => holds::capture(call).await,
         Route::HoldVoid => holds::void(call).await,
         Route::Me => me::show(call).await,
+        Route::WalletLimits => spending::get(call).await,
+        Route::WalletLimit => spending::limit(call).await,
         Route::LedgerSummary => ledger::summary(call).await,
         Route::SnapshotTake => ledger::snapshot(call).await,
         Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {

@@ -24,6 +24,7 @@ pub mod problem;
 mod problem_services;
 pub mod route;
 pub mod server;
+mod spending;
 pub mod state;
 mod tls;
 mod transfers;

@@ -53,6 +53,8 @@ routes! {
     WalletFreeze = Post "/v1/wallets/{id}/freeze" GUARD;
     WalletUnfreeze = Post "/v1/wallets/{id}/unfreeze" GUARD;
     WalletClose = Post "/v1/wallets/{id}/close" ADMINISTRATOR;
+    WalletLimits = Get "/v1/wallets/{id}/limits" WALLET;
+    WalletLimit = Post "/v1/wallets/{id}/limits" GUARD;
     HoldAuthorize = Post "/v1/holds" HOLD_PAYER;
     HoldRead = Get "/v1/holds/{id}" HOLD_PARTY;
     HoldCapture = Post "/v1/holds/{id}/capture" HOLD_PAYEE;
@@ -92,7 +94,7 @@ impl Route {
     }
 
     pub fn takes_body(self) -> bool {
-        self.needs_key() || matches!(self, Route::WalletOpen | Route::TransfersBulk)
+        self.needs_key() || matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
     }
 }
 

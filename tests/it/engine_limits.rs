@@ -7,7 +7,7 @@ use florin::ledger::{
 };
 use tempfile::TempDir;
 
-use crate::rig::{amount, book, config, events, inr, open_funded, start, transfer};
+use crate::rig::{amount, book, clear_of_midnight, config, events, inr, open_funded, start, transfer};
 
 /// Transfers and wallets share one space of ids.
 const FIRST_ID: u128 = 1 << 64;
@@ -42,15 +42,6 @@ async fn authorize(engine: &Engine, id: u128, minor: i64) -> Outcome {
         reference: None,
     };
     engine.authorize(authorization).await
-}
-
-/// Waits, within bounds, until no midnight (UTC) comes within the next minute: what is counted here is one day's.
-async fn clear_of_midnight() {
-    const DAY_SECONDS: u64 = 86_400;
-    let left = || DAY_SECONDS - std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() % DAY_SECONDS;
-    while left() < 60 {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

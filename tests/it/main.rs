@@ -10,6 +10,7 @@ mod engine_model;
 mod fuzz_corpus;
 mod http_api;
 mod http_bulk;
+mod http_limits;
 mod http_money;
 mod http_openapi;
 mod http_overload;

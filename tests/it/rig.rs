@@ -78,3 +78,12 @@ pub fn book(dir: &TempDir) -> Book {
     }
     book
 }
+
+/// Waits, within bounds, until no midnight (UTC) comes within the next minute: what is counted here is one day's.
+pub async fn clear_of_midnight() {
+    const DAY_SECONDS: u64 = 86_400;
+    let left = || DAY_SECONDS - std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() % DAY_SECONDS;
+    while left() < 60 {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}

@@ -57,6 +57,15 @@ const CAPTURE_CODES: &[Code] = &[
 ];
 const STATUS_CODES: &[Code] =
     &[Code::InvalidId, Code::WalletNotFound, Code::WalletClosed, Code::WalletNotEmpty, Code::ReadOnly];
+const SPENDING_CODES: &[Code] = &[
+    Code::InvalidId,
+    Code::InvalidAmount,
+    Code::InvalidCurrency,
+    Code::WalletNotFound,
+    Code::WalletClosed,
+    Code::CurrencyMismatch,
+    Code::ReadOnly,
+];
 const AS_OF_LSN: (&str, bool, &str) = ("as_of_lsn", false, "As it was at this position of the log.");
 const AS_OF_TIME: (&str, bool, &str) = ("as_of_time", false, "As it was at this time (RFC 3339).");
 
@@ -164,6 +173,28 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             ],
             success: Success::Json("200", "EntryPage"),
             codes: &[Code::InvalidId, Code::InvalidCursor, Code::WalletNotFound],
+            ..wallet
+        },
+        Route::WalletLimits => Described {
+            summary: "Read a wallet's spending limits, what has been spent and what is left",
+            success: Success::Json("200", "SpendingLimits"),
+            ..wallet
+        },
+        Route::WalletLimit => Described {
+            summary: "Set, change or take away a wallet's spending limits",
+            description: Some(
+                "The wallet itself keeps them, exactly under any number of payments at once. Whatever leaves the wallet \
+                 counts, on the civil day on which it became durable; an open hold counts every day until it ends, and its \
+                 capture is never refused by a limit. Limits that are changed keep what was spent; what was spent before \
+                 there were any is not counted. The same limits again change nothing.",
+            ),
+            body: Body::Json("SpendingLimitsRequest", true),
+            example: Some(
+                r#"{"per_payment":{"amount":"500.00","currency":"INR"},"per_day":{"amount":"2000.00","currency":"INR"},
+                    "per_month":null,"utc_offset":"+05:30"}"#,
+            ),
+            success: Success::Json("200", "SpendingLimits"),
+            codes: SPENDING_CODES,
             ..wallet
         },
         Route::WalletFreeze => {

@@ -8,6 +8,7 @@ mod money;
 mod page;
 mod raw;
 mod scalar;
+mod spending;
 mod summary;
 mod transfer;
 mod wallet;
@@ -18,6 +19,7 @@ pub use money::{Money, RawMoney, limit};
 pub use page::{EntryAnswer, Page, cursor_text, parse_cursor};
 pub use raw::Raw;
 pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
+pub use spending::{SpendingLimitsAnswer, SpendingLimitsRequest};
 pub use summary::{CurrencyAnswer, SnapshotAnswer, SummaryAnswer};
 pub use transfer::{
     BulkItem, BulkOutcome, FundingParts, FundingRequest, LegAnswer, RefusedTransfer, TransferAnswer, TransferParts,
@@ -33,6 +35,9 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<WalletRequest<'_>>(list);
     add::<WalletAnswer>(list);
     add::<BalanceAnswer>(list);
+    add::<SpendingLimitsRequest<'_>>(list);
+    add::<SpendingLimitsAnswer>(list);
+    spending::schemas(list);
     add::<TransferRequest<'_>>(list);
     transfer::schemas(list);
     add::<FundingRequest<'_>>(list);

@@ -13,7 +13,7 @@ use crate::engine::{SnapshotSummary, Summary};
 pub struct SummaryAnswer {
     last_lsn: u64,
     time: Time,
-    /// The hash of every wallet and every open hold, 64 hexadecimal digits.
+    /// The hash of every wallet, its spending limits and every open hold, 64 hexadecimal digits.
     state_hash: String,
     /// The log's running hash, 64 hexadecimal digits.
     chain_hash: String,
