@@ -12,7 +12,7 @@ use florin::config::HttpLimits;
 use florin::engine::config::SHARDS_MAX;
 use florin::engine::{Engine, EngineConfig, Progress};
 use florin::http::{OperatorKeys, Server, ServerConfig, ServerError, State, TlsFiles};
-use florin::ledger::Currency;
+use florin::ledger::{Amount, Currency};
 use florin::services::clock::Clock;
 use florin::services::{Approval, Services, Settings};
 use florin::store::Store;
@@ -83,6 +83,10 @@ pub struct ServeArgs {
     /// active unless somebody has blocked it
     #[arg(long, default_value = "none", value_name = "WHAT", value_parser = approval)]
     approval: Approval,
+    /// What a person pays above this has to be confirmed by a code, such as 5000.00 in the currency above, or off [default:
+    /// 10000]
+    #[arg(long, value_name = "AMOUNT")]
+    step_up_above: Option<String>,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -133,6 +137,7 @@ pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
 async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     // Before anything is made or opened, so that a wrong address leaves nothing behind.
     let config = config(&args)?;
+    let step_up_above = step_up_above(&args)?;
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
     if let Some(max) = args.connections_max {
@@ -163,7 +168,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
-    let settings = Settings { currency: args.currency, approval: args.approval };
+    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above };
     let people = Services::start(store, seal, engine.clone(), settings, Clock::default()).await?;
     state.people(Arc::clone(&people));
     // Whoever reads that it is ready may ask at once.
@@ -200,6 +205,17 @@ async fn wind_down(
     }
     engine.stop().await;
     Ok(Verdict::Fine)
+}
+
+/// The amount is one of the server's currency, which has its own number of digits.
+fn step_up_above(args: &ServeArgs) -> Result<Option<Amount>, Failure> {
+    match args.step_up_above.as_deref() {
+        Some("off") => Ok(None),
+        text => Amount::parse(text.unwrap_or("10000"), args.currency).map(Some).map_err(|_| {
+            let code = args.currency.code();
+            Failure::Usage(format!("--step-up-above is an amount of {code} above zero, such as 5000, or off"))
+        }),
+    }
 }
 
 fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {

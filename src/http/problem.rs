@@ -88,6 +88,17 @@ codes! {
     Stopping = 1022, 503, "STOPPING", "The server is stopping";
     Forbidden = 1024, 403, "FORBIDDEN", "Not allowed";
     AccountNotFound = 1035, 404, "ACCOUNT_NOT_FOUND", "No such account";
+    InvalidCredentials = 1025, 401, "INVALID_CREDENTIALS", "Not the right name and password";
+    InvalidToken = 1026, 401, "INVALID_TOKEN", "The token is not good";
+    InvalidCode = 1027, 422, "INVALID_CODE", "Not the right code";
+    TooManyTries = 1028, 429, "TOO_MANY_TRIES", "Too many wrong tries";
+    StepUpRequired = 1031, 403, "STEP_UP_REQUIRED", "This payment has to be confirmed";
+    WeakPassword = 1033, 422, "WEAK_PASSWORD", "The password is too weak";
+    AccountBlocked = 1037, 403, "ACCOUNT_BLOCKED", "The account is blocked";
+    AccountClosed = 1038, 403, "ACCOUNT_CLOSED", "The account is closed";
+    PayeeNotFound = 1039, 404, "PAYEE_NOT_FOUND", "Nobody can be paid at this address";
+    InvalidState = 1040, 409, "INVALID_STATE", "Not possible in this state";
+    RecentSignInRequired = 1050, 403, "RECENT_SIGN_IN_REQUIRED", "You have to have signed in just now";
     DatabaseFailed = 1041, 503, "DATABASE_FAILED", "The database does not answer";
     AnswerTimeout = 1023, 504, "ANSWER_TIMEOUT", "The answer took too long";
 }

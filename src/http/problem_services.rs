@@ -13,6 +13,16 @@ impl From<Why> for Code {
             Why::Forbidden => Code::Forbidden,
             Why::AccountNotFound => Code::AccountNotFound,
             Why::KeyReused => Code::IdempotencyKeyReused,
+            Why::InvalidCredentials => Code::InvalidCredentials,
+            Why::InvalidToken => Code::InvalidToken,
+            Why::InvalidCode => Code::InvalidCode,
+            Why::StepUpRequired => Code::StepUpRequired,
+            Why::WeakPassword => Code::WeakPassword,
+            Why::AccountBlocked => Code::AccountBlocked,
+            Why::AccountClosed => Code::AccountClosed,
+            Why::PayeeNotFound => Code::PayeeNotFound,
+            Why::InvalidState => Code::InvalidState,
+            Why::RecentSignInRequired => Code::RecentSignInRequired,
         }
     }
 }
@@ -21,6 +31,10 @@ impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         match fault {
             Fault::No(why, detail) => Problem::new(Code::from(why), detail),
+            Fault::Wait { seconds } => {
+                let detail = format!("There were too many tries; the next may come in {seconds} s.");
+                Problem { retry_after: Some(seconds), ..Problem::new(Code::TooManyTries, detail) }
+            }
             Fault::Refused(refusal) => refusal.into(),
             Fault::Failed(failure) => failure.into(),
             Fault::Store(error) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
-use super::{Services, accounts};
+use super::{Services, accounts, codes};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
 #[derive(Clone, Copy)]
@@ -23,11 +23,18 @@ pub struct Job {
 pub type Run = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 /// All jobs.
-const JOBS: &[Job] = &[Job {
-    name: "accounts",
-    period: Duration::from_secs(5),
-    run: |services| Box::pin(async move { accounts::sweep(&services).await }),
-}];
+const JOBS: &[Job] = &[
+    Job {
+        name: "accounts",
+        period: Duration::from_secs(5),
+        run: |services| Box::pin(async move { accounts::sweep(&services).await }),
+    },
+    Job {
+        name: "codes",
+        period: Duration::from_secs(600),
+        run: |services| Box::pin(async move { codes::forget(&services).await }),
+    },
+];
 
 /// Where jobs can be woken.
 #[derive(Debug, Default)]

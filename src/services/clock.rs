@@ -8,6 +8,11 @@ pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 
+/// As people read it: RFC 3339, UTC, to the second.
+pub fn text(micros: i64) -> String {
+    jiff::Timestamp::from_second(micros / SECOND).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
 #[derive(Debug, Default)]
 pub struct Clock {
     ahead_micros: AtomicI64,

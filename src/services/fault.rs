@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::clock::SECOND;
 use crate::engine::{Failure, Refusal};
 use crate::ledger::Reject;
 use crate::store::StoreError;
@@ -15,12 +16,25 @@ pub enum Why {
     AccountNotFound,
     /// The idempotency key, or the address, belongs to another.
     KeyReused,
+    InvalidCredentials,
+    InvalidToken,
+    InvalidCode,
+    StepUpRequired,
+    WeakPassword,
+    AccountBlocked,
+    AccountClosed,
+    PayeeNotFound,
+    InvalidState,
+    RecentSignInRequired,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error("{1}")]
     No(Why, Cow<'static, str>),
+    /// Too many wrong tries: the next may come after this time.
+    #[error("{seconds} s have to pass before the next try")]
+    Wait { seconds: u32 },
     #[error("the ledger refused: {}", _0.reject.detail())]
     Refused(Refusal),
     #[error("the ledger did not answer: {0:?}")]
@@ -34,6 +48,12 @@ pub enum Fault {
 impl Fault {
     pub fn no(why: Why, detail: impl Into<Cow<'static, str>>) -> Fault {
         Fault::No(why, detail.into())
+    }
+
+    /// In whole seconds, so that whoever waits for so long has waited enough.
+    pub fn wait(micros: i64) -> Fault {
+        let seconds = u32::try_from(micros.max(1).saturating_add(SECOND - 1) / SECOND).unwrap_or(u32::MAX);
+        Fault::Wait { seconds }
     }
 
     pub fn why(&self) -> Option<Why> {

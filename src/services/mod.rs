@@ -4,24 +4,32 @@
 pub mod accounts;
 pub mod background;
 pub mod clock;
+pub mod codes;
+pub mod contact;
 pub mod crash;
 pub mod doors;
 pub mod fault;
 pub mod notices;
+mod pace;
+pub mod passwords;
 pub mod principal;
+pub mod second_factor;
 pub mod sessions;
+pub mod sign_in;
+pub mod step_up;
 pub mod tokens;
 
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::ledger::Currency;
+use crate::ledger::{Amount, Currency};
 use crate::store::seal::Seal;
 use crate::store::{Store, StoreError};
 
 use background::Background;
 use clock::Clock;
 use doors::Doors;
+use passwords::Hashing;
 use tokens::Tokens;
 
 pub use accounts::Approval;
@@ -34,6 +42,8 @@ pub struct Settings {
     /// The currency of the wallet that an account opens with.
     pub currency: Currency,
     pub approval: Approval,
+    /// What a person pays above this has to be confirmed.
+    pub step_up_above: Option<Amount>,
 }
 
 /// Everything that the functions of this floor work on.
@@ -43,6 +53,7 @@ pub struct Services {
     pub engine: Engine,
     pub tokens: Tokens,
     pub doors: Doors,
+    pub hashing: Hashing,
     pub settings: Settings,
     pub clock: Clock,
     pub background: Background,
@@ -59,8 +70,8 @@ impl Services {
     ) -> Result<Arc<Services>, Fault> {
         let tokens = Tokens::new(seal.signing_key());
         let doors = Doors::load(&store, clock.now()).await?;
-        let background = Background::default();
-        let services = Arc::new(Services { store, seal, engine, tokens, doors, settings, clock, background });
+        let (hashing, background) = (Hashing::default(), Background::default());
+        let services = Arc::new(Services { store, seal, engine, tokens, doors, hashing, settings, clock, background });
         if let Err(fault) = accounts::sweep(&services).await {
             // A ledger that is read-only, for one. It is tried again later, and everything else can be asked for.
             tracing::warn!(%fault, "accounts that a crash left undone wait to be finished");

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use super::fault::{Fault, Why};
 use crate::engine::{Engine, Failure};
 use crate::ledger::WalletId;
 use crate::store::Role;
@@ -74,6 +75,16 @@ impl Principal {
 
     pub fn is_operator(&self) -> bool {
         self.who == Who::Operator
+    }
+
+    /// The session of a person; the operator and API keys have none.
+    pub fn session(&self) -> Result<Uuid, Fault> {
+        match self.who {
+            Who::Person { session } => Ok(session),
+            Who::Nobody | Who::Operator | Who::Key { .. } => {
+                Err(Fault::no(Why::Forbidden, "Only people in a session of their own may do this."))
+            }
+        }
     }
 
     /// Whether only what is the caller's own is there for him.

@@ -127,6 +127,14 @@ pub async fn by_id(c: &mut AnyConnection, id: Uuid) -> Result<Option<Account>, S
     row.map(|row| account(&row)).transpose()
 }
 
+/// Reads the account, and keeps others from changing it until the transaction ends. Whoever also changes its sessions locks
+/// the account first.
+pub async fn lock(c: &mut AnyConnection, id: Uuid) -> Result<Option<Account>, StoreError> {
+    let sql = "UPDATE accounts SET id = id WHERE id = $1 RETURNING *";
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(c).await?;
+    row.map(|row| account(&row)).transpose()
+}
+
 pub async fn by_address(c: &mut AnyConnection, kind: AddressKind, digest: &str) -> Result<Option<Account>, StoreError> {
     let row = sqlx::query(
         "SELECT accounts.* FROM addresses JOIN accounts ON accounts.id = addresses.account \

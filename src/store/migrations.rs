@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
-const ALL: [(i64, &str, &str); 1] = [(1, "accounts", include_str!("migrations/001_accounts.sql"))];
+const ALL: &[(i64, &str, &str)] = &[
+    (1, "accounts", include_str!("migrations/001_accounts.sql")),
+    (2, "credentials", include_str!("migrations/002_credentials.sql")),
+];
 
 pub(super) fn all() -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {

@@ -2,8 +2,12 @@
 //! statements for both. Rows in, rows out: who may do what, and why, is the services' business.
 
 pub mod accounts;
+pub mod challenges;
+pub mod confirmations;
+pub mod factors;
 mod migrations;
 pub mod outbox;
+pub mod paces;
 pub mod seal;
 pub mod sessions;
 

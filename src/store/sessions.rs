@@ -5,7 +5,15 @@ use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::accounts::uuid_of;
+use super::accounts::{named, uuid_of};
+
+named! {
+    /// What the owner of a session showed at its beginning, before any second factor.
+    By {
+        Code = "code",
+        Password = "password",
+    }
+}
 
 /// A row of `sessions`.
 #[derive(Clone, Debug)]
@@ -20,12 +28,13 @@ pub struct Session {
     pub expires_at: i64,
     pub ended_at: Option<i64>,
     pub ended_because: Option<String>,
+    pub signed_in_by: By,
 }
 
 pub async fn insert(c: &mut AnyConnection, session: &Session) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sessions (id, account, device, network_address, created_at, last_used_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO sessions (id, account, device, network_address, created_at, last_used_at, expires_at, \
+         signed_in_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(session.id.to_string())
     .bind(session.account.to_string())
@@ -34,6 +43,7 @@ pub async fn insert(c: &mut AnyConnection, session: &Session) -> Result<(), Stor
     .bind(session.created_at)
     .bind(session.last_used_at)
     .bind(session.expires_at)
+    .bind(session.signed_in_by.name())
     .execute(c)
     .await?;
     Ok(())
@@ -48,6 +58,48 @@ pub async fn add_token(c: &mut AnyConnection, hash: &str, session: Uuid, now: i6
     let sql = "INSERT INTO refresh_tokens (token_hash, session, issued_at) VALUES ($1, $2, $3)";
     sqlx::query(sql).bind(hash).bind(session.to_string()).bind(now).execute(c).await?;
     Ok(())
+}
+
+/// Whose token this is: session and account.
+pub async fn of_token(c: &mut AnyConnection, hash: &str) -> Result<Option<(Uuid, Uuid)>, StoreError> {
+    let sql = "SELECT sessions.id, sessions.account FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session \
+               WHERE refresh_tokens.token_hash = $1";
+    let row = sqlx::query(sql).bind(hash).fetch_optional(c).await?;
+    row.map(|row| Ok((uuid_of(row.try_get("id")?)?, uuid_of(row.try_get("account")?)?))).transpose()
+}
+
+/// Says whether the token had not been used.
+pub async fn use_token(c: &mut AnyConnection, hash: &str, now: i64) -> Result<bool, StoreError> {
+    let sql = "UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1 AND used_at IS NULL";
+    Ok(sqlx::query(sql).bind(hash).bind(now).execute(c).await?.rows_affected() == 1)
+}
+
+/// Keeps the session for longer if it has not ended.
+pub async fn prolong(
+    c: &mut AnyConnection,
+    id: Uuid,
+    now: i64,
+    expires_at: i64,
+) -> Result<Option<Session>, StoreError> {
+    let sql = "UPDATE sessions SET last_used_at = $2, expires_at = $3 \
+               WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 RETURNING *";
+    let row = sqlx::query(sql).bind(id.to_string()).bind(now).bind(expires_at).fetch_optional(c).await?;
+    row.map(|row| session(&row)).transpose()
+}
+
+/// Open sessions of an account that began before `before`, the newest first.
+pub async fn open_of(
+    c: &mut AnyConnection,
+    account: Uuid,
+    before: Option<Uuid>,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<Session>, StoreError> {
+    let sql = "SELECT * FROM sessions WHERE account = $1 AND ended_at IS NULL AND expires_at > $2 AND id < $3 \
+               ORDER BY id DESC LIMIT $4";
+    let before = before.unwrap_or(Uuid::max()).to_string();
+    let rows = sqlx::query(sql).bind(account.to_string()).bind(now).bind(before).bind(limit).fetch_all(c).await?;
+    rows.iter().map(session).collect()
 }
 
 /// Ends the session if it has not ended; says whether it was this call that did.
@@ -89,5 +141,6 @@ pub(crate) fn session(row: &AnyRow) -> Result<Session, StoreError> {
         expires_at: row.try_get("expires_at")?,
         ended_at: row.try_get("ended_at")?,
         ended_because: row.try_get("ended_because")?,
+        signed_in_by: By::from_row(row.try_get("signed_in_by")?)?,
     })
 }
