@@ -10,11 +10,12 @@ use super::answer::{Answer, JSON, NDJSON};
 use super::bulk_binary;
 use super::call::{Call, Purpose, key_id, media_type};
 use super::problem::{Code, Problem};
-use super::transfers::must_own_payers;
+use super::transfers::{must_own_payers, paid};
 use super::wire::{BulkItem, BulkOutcome, Id, Raw, read_item, read_list};
 use crate::config::BULK_ITEMS_MAX;
 use crate::engine::{AtomicRefusal, Outcome, Receipt};
-use crate::ledger::{Transfer, TransferId};
+use crate::ledger::{Amount, Currency, Transfer, TransferId};
+use crate::services::step_up;
 
 /// An item as it was read: a transfer, or why it is none, with its id if that could be read.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(super) async fn transfers(call: &Call<'_>) -> Result<Answer, Problem> {
     let key = call.optional_key()?.map(|key| own_key(call, key));
     let mut items = bulk_items(form, &call.body, key.as_deref())?;
     if call.principal.is_bound_to_own() {
+        must_be_below_step_up(call, &items)?;
         for item in &mut items {
             let Item::Asked(transfer) = item else { continue };
             if let Err(problem) = must_own_payers(call, transfer).await {
@@ -60,6 +62,28 @@ pub(super) async fn transfers(call: &Call<'_>) -> Result<Answer, Problem> {
         Form::Lines => line_answer(&outcomes),
         Form::Binary => bulk_binary::answer(&outcomes),
     })
+}
+
+/// A person confirms payments one by one, so many small ones at once may not come to what would have to be confirmed.
+fn must_be_below_step_up(call: &Call<'_>, items: &[Item]) -> Result<(), Problem> {
+    let Some(services) = call.services else { return Ok(()) };
+    let mut totals: Vec<(Currency, i64)> = Vec::new();
+    for item in items {
+        let Item::Asked(transfer) = item else { continue };
+        let (currency, minor) = (transfer.currency(), paid(transfer).map_or(0, Amount::minor));
+        match totals.iter_mut().find(|(known, _)| *known == currency) {
+            Some((_, total)) => *total = total.saturating_add(minor),
+            None => totals.push((currency, minor)),
+        }
+    }
+    let is_above = |(currency, total): &(Currency, i64)| {
+        Amount::new(*total).is_some_and(|total| step_up::is_needed(services, call.principal, total, *currency))
+    };
+    if totals.iter().any(is_above) {
+        let detail = "Together the items come to more than may be paid without a confirmation; send them one by one.";
+        return Err(Problem::new(Code::StepUpRequired, detail));
+    }
+    Ok(())
 }
 
 /// Two merchants may use the same key without knowing of each other.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::body::Bytes;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use sha2::{Digest, Sha256};
 
 use super::answer::JSON;
@@ -16,6 +16,7 @@ use super::wire::{parse_id, parse_time};
 use crate::config::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::engine::{At, Engine};
 use crate::ledger::{Reject, WalletId};
+use crate::services::sessions::Client;
 use crate::services::{Principal, Services};
 
 pub(super) struct Call<'c> {
@@ -28,7 +29,6 @@ pub(super) struct Call<'c> {
     pub query: Option<&'c str>,
     pub headers: &'c HeaderMap,
     /// From where the client sends; behind a proxy that is trusted, what the proxy says.
-    #[allow(dead_code, reason = "sessions are about to keep it")]
     pub address: IpAddr,
     pub body: Bytes,
 }
@@ -72,6 +72,12 @@ impl<'c> Call<'c> {
     pub(super) fn people(&self) -> Result<&'c Services, Problem> {
         let services = self.services.map(|services| &**services);
         services.ok_or_else(|| Problem::new(Code::Recovering, "The server does not know its people yet."))
+    }
+
+    /// What a session is known by to its owner.
+    pub(super) fn client(&self) -> Client {
+        let device = self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Client { device: device.to_owned(), network_address: self.address.to_string() }
     }
 
     pub(super) fn optional_key(&self) -> Result<Option<&'c str>, Problem> {

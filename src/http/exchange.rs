@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use super::problem::{Code, Problem};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
-use super::{body, bulk, door, holds, ledger, me, ops, spending, transfers, wallets};
+use super::{body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
 
@@ -123,7 +123,8 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
 }
 
 async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
-    if !matches!(route, Route::TransfersBulk | Route::WalletList | Route::WalletBalance | Route::WalletEntries) {
+    use Route::{SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
+    if !matches!(route, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList) {
         no_query(call)?;
     }
     match route {
@@ -147,6 +148,22 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::Me => me::show(call).await,
         Route::WalletLimits => spending::get(call).await,
         Route::WalletLimit => spending::limit(call).await,
+        Route::CodeSend => sign_in::send_code(call).await,
+        Route::CodeVerify => sign_in::verify(call).await,
+        Route::PasswordSignIn => sign_in::password(call).await,
+        Route::SecondFactor => sign_in::second_factor(call).await,
+        Route::Refresh => sign_in::refresh(call).await,
+        Route::LogOut => credentials::log_out(call).await,
+        Route::LogOutEverywhere => credentials::log_out_everywhere(call).await,
+        Route::SessionList => credentials::list_sessions(call).await,
+        Route::SessionEnd => credentials::end_session(call).await,
+        Route::PasswordChange => credentials::change_password(call).await,
+        Route::TotpBegin => credentials::begin_totp(call).await,
+        Route::TotpConfirm => credentials::confirm_totp(call).await,
+        Route::TotpRemove => credentials::remove_totp(call).await,
+        Route::RecoveryCodesRenew => credentials::renew_recovery_codes(call).await,
+        Route::ConfirmationAsk => credentials::ask_confirmation(call).await,
+        Route::ConfirmationVerify => credentials::verify_confirmation(call).await,
         Route::LedgerSummary => ledger::summary(call).await,
         Route::SnapshotTake => ledger::snapshot(call).await,
         Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {
@@ -255,7 +272,7 @@ fn from_problem(problem: &Problem, request_id: HeaderValue) -> Response<Bytes> {
     if let Some(allow) = problem.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
-    if problem.code == Code::Unauthorized {
+    if problem.code.status() == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response

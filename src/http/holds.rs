@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::call::Call;
+use super::credentials;
 use super::problem::Problem;
 use super::wire::{CaptureRequest, HoldAnswer, HoldRequest, TransferAnswer, now_micros, read};
 use crate::engine::{self, Failure, Found, HoldView, Outcome};
@@ -13,6 +14,9 @@ pub(super) async fn authorize(call: &Call<'_>) -> Result<Answer, Problem> {
     let request: HoldRequest<'_> = read(&call.body)?;
     let authorization = request.authorization(id, now_micros())?;
     call.must_own(authorization.payer).await?;
+    // The payee can take what is put aside for it at any time.
+    let Authorization { amount, currency, payee, .. } = authorization;
+    credentials::must_be_confirmed(call, amount, currency, payee, id.0).await?;
     let mut shown = authorization.clone();
     match call.engine.authorize(authorization).await {
         Outcome::Accepted(receipt) => {

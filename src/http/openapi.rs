@@ -29,7 +29,8 @@ use super::wire;
 pub type NamedSchema = (String, RefOr<Schema>);
 
 /// In the order in which a reader wants them; paths are sorted by their names.
-const TAGS: [&str; 6] = ["People", "Wallets", "Transfers", "Holds", "Ledger", "Operations"];
+const TAGS: [&str; 8] =
+    ["Signing in", "People", "Credentials", "Wallets", "Transfers", "Holds", "Ledger", "Operations"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \
@@ -55,7 +56,7 @@ pub fn document() -> OpenApi {
     for (name, schema) in schemas {
         components = components.schema(name, schema);
     }
-    for row in ["Wallet", "Entry"] {
+    for row in ["Wallet", "Entry", "Session"] {
         components = components.schema(format!("{row}Page"), page_of(row));
     }
     for &code in Code::ALL {
@@ -161,6 +162,11 @@ fn parameters(route: Route, described: &Described) -> Vec<Parameter> {
         let about = "1 to 255 visible ASCII characters. A UUID is itself the id of what is made.";
         list.push(key.description(Some(about)).schema(text(None)).build());
     }
+    if described.takes_confirmation {
+        let token = ParameterBuilder::new().name("Confirmation").parameter_in(ParameterIn::Header);
+        let about = "The token of /v1/me/confirmations; a person needs one above the server's threshold.";
+        list.push(token.required(Required::False).description(Some(about)).schema(text(None)).build());
+    }
     for (name, required, about) in described.query {
         let required = if *required { Required::True } else { Required::False };
         let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).required(required);
@@ -197,7 +203,11 @@ fn success(described: &Described) -> (&'static str, ResponseBuilder) {
     match described.success {
         Success::Json(status, name) => {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
-            let about = if status == "201" { "Created, or created before" } else { "OK" };
+            let about = match status {
+                "201" => "Created, or created before",
+                "202" => "On its way",
+                _ => "OK",
+            };
             (status, ResponseBuilder::new().description(about).content(JSON, content))
         }
         Success::Bulk => {

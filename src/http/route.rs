@@ -62,6 +62,22 @@ routes! {
     LedgerSummary = Get "/v1/ledger/summary" BOOKS;
     SnapshotTake = Post "/v1/snapshots" ADMINISTRATOR;
     Me = Get "/v1/me" ME;
+    CodeSend = Post "/v1/auth/codes" OPEN;
+    CodeVerify = Post "/v1/auth/verify" OPEN;
+    PasswordSignIn = Post "/v1/auth/password" OPEN;
+    SecondFactor = Post "/v1/auth/second-factor" OPEN;
+    Refresh = Post "/v1/auth/refresh" OPEN;
+    LogOut = Post "/v1/auth/logout" ME;
+    LogOutEverywhere = Post "/v1/auth/logout-everywhere" ME;
+    SessionList = Get "/v1/me/sessions" ME;
+    SessionEnd = Post "/v1/me/sessions/{id}/end" ME;
+    PasswordChange = Post "/v1/me/password" ME;
+    TotpBegin = Post "/v1/me/totp" ME;
+    TotpConfirm = Post "/v1/me/totp/confirm" ME;
+    TotpRemove = Post "/v1/me/totp/remove" ME;
+    RecoveryCodesRenew = Post "/v1/me/recovery-codes" ME;
+    ConfirmationAsk = Post "/v1/me/confirmations" ME;
+    ConfirmationVerify = Post "/v1/me/confirmations/{id}/verify" ME;
     Health = Get "/healthz" OPEN;
     Ready = Get "/readyz" OPEN;
     Metrics = Get "/metrics" OPEN;
@@ -94,7 +110,12 @@ impl Route {
     }
 
     pub fn takes_body(self) -> bool {
-        self.needs_key() || matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
+        use Route::{CodeSend, CodeVerify, ConfirmationAsk, ConfirmationVerify, PasswordChange, PasswordSignIn};
+        use Route::{RecoveryCodesRenew, Refresh, SecondFactor, TotpConfirm, TotpRemove};
+        let takes_one = matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
+            || matches!(self, CodeSend | CodeVerify | PasswordSignIn | SecondFactor | Refresh | PasswordChange)
+            || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify);
+        self.needs_key() || takes_one
     }
 }
 

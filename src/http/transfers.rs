@@ -2,11 +2,13 @@
 
 use super::answer::Answer;
 use super::call::Call;
+use super::credentials;
 use super::problem::{Code, Problem};
 use super::wallets::existing;
 use super::wire::{FundingParts, FundingRequest, Id, RefusedTransfer, Time, TransferAnswer, TransferRequest, read};
 use crate::engine::{Found, Outcome};
-use crate::ledger::{Event, Kind, Transfer, TransferId, TransferKind, WalletId};
+use crate::ledger::{Amount, Event, Kind, Transfer, TransferId, TransferKind, WalletId};
+use crate::services::step_up;
 
 pub(super) async fn transfer(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
@@ -14,7 +16,30 @@ pub(super) async fn transfer(call: &Call<'_>) -> Result<Answer, Problem> {
     let request: TransferRequest<'_> = read(&call.body)?;
     let transfer = request.parts()?.with_id(id)?;
     must_own_payers(call, &transfer).await?;
+    must_be_confirmed(call, &transfer).await?;
     send(call, transfer).await
+}
+
+/// What a person pays above the threshold is confirmed; of several legs it cannot be, as a confirmation has one payee.
+async fn must_be_confirmed(call: &Call<'_>, transfer: &Transfer) -> Result<(), Problem> {
+    let (Some(services), Some(amount)) = (call.services, paid(transfer)) else { return Ok(()) };
+    if !step_up::is_needed(services, call.principal, amount, transfer.currency()) {
+        return Ok(());
+    }
+    let payees: Vec<WalletId> = transfer.legs().iter().filter(|leg| leg.amount > 0).map(|leg| leg.wallet).collect();
+    match payees[..] {
+        [payee] => credentials::must_be_confirmed(call, amount, transfer.currency(), payee, transfer.id().0).await,
+        _ => {
+            let detail = "So much is paid to one payee at a time, with a confirmation of each payment.";
+            Err(Problem::new(Code::StepUpRequired, detail))
+        }
+    }
+}
+
+/// What all payers pay together.
+pub(super) fn paid(transfer: &Transfer) -> Option<Amount> {
+    let minor = transfer.legs().iter().filter(|leg| leg.amount < 0).map(|leg| i128::from(leg.amount)).sum::<i128>();
+    Amount::new(i64::try_from(-minor).unwrap_or(i64::MAX))
 }
 
 /// A deposit or a withdrawal: a transfer from, or to, a system wallet.

@@ -24,6 +24,8 @@ mod http_wrong_input;
 mod operations;
 mod people_accounts;
 mod people_backup;
+mod people_codes;
+mod people_passwords;
 mod people_rig;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;

@@ -34,7 +34,7 @@ pub struct Person {
 }
 
 pub fn settings() -> Settings {
-    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None }
+    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None, step_up_above: None }
 }
 
 impl People {
@@ -93,12 +93,59 @@ impl People {
         Person { account, token: text(&grant.access_token), refresh_token: text(&grant.refresh_token), email }
     }
 
+    /// A new session for somebody whose access token has expired.
+    pub async fn sign_in_again(&self, person: Person) -> Person {
+        let client = Client { device: "test".to_owned(), network_address: "127.0.0.1".to_owned() };
+        let mut tx = self.services.store.begin().await.unwrap();
+        let grant = sessions::begin(&self.services, &mut tx, &person.account, &client).await.unwrap();
+        tx.commit().await.unwrap();
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        Person { token: text(&grant.access_token), refresh_token: text(&grant.refresh_token), ..person }
+    }
+
     /// Brings money into somebody's wallet, by the operator's key.
     pub async fn fund(&self, person: &Person, rupees: &str) {
         let wallet = person.account.wallet;
         let body = format!(r#"{{"wallet":"{wallet}","amount":{{"amount":"{rupees}","currency":"INR"}}}}"#);
         let reply = self.api.post("/v1/deposits", &format!("fund-{wallet}-{rupees}"), &body).await;
         assert_eq!(reply.status, 201, "{reply:?}");
+    }
+
+    /// A POST without credentials.
+    pub async fn post_open(&self, path: &str, body: &str) -> Reply {
+        self.api.send_bare("POST", path, &[("content-type", "application/json")], body.as_bytes()).await
+    }
+
+    /// Has a code sent to an email; gives the challenge and the code that was written to the outbox.
+    pub async fn code_to(&self, email: &str) -> (String, String) {
+        let reply = self.post_open("/v1/auth/codes", &format!(r#"{{"email":"{email}"}}"#)).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+        let challenge = reply.json()["challenge"].as_str().unwrap().to_owned();
+        let code = self.code_of(&challenge).await;
+        (challenge, code)
+    }
+
+    /// The code that was sent for a challenge or a confirmation.
+    pub async fn code_of(&self, challenge: &str) -> String {
+        self.notice(challenge).await["code"].as_str().unwrap().to_owned()
+    }
+
+    /// What stands in the outbox under this id.
+    pub async fn notice(&self, id: &str) -> serde_json::Value {
+        let mut c = self.services.store.read().await.unwrap();
+        let sql = "SELECT params_sealed FROM outbox WHERE id = $1";
+        let sealed: String = sqlx::query_scalar(sql).bind(id).fetch_one(&mut *c).await.unwrap();
+        serde_json::from_str(&self.services.seal.open("outbox.params", &sealed).unwrap()).unwrap()
+    }
+
+    /// What an account was told of this kind, oldest first.
+    pub async fn told(&self, account: uuid::Uuid, kind: &str) -> Vec<serde_json::Value> {
+        let mut c = self.services.store.read().await.unwrap();
+        let sql = "SELECT params_sealed FROM outbox WHERE account = $1 AND kind = $2 ORDER BY id";
+        let rows: Vec<String> =
+            sqlx::query_scalar(sql).bind(account.to_string()).bind(kind).fetch_all(&mut *c).await.unwrap();
+        let open = |sealed: &String| self.services.seal.open("outbox.params", sealed).unwrap();
+        rows.iter().map(|sealed| serde_json::from_str(&open(sealed)).unwrap()).collect()
     }
 
     pub async fn get_as(&self, person: &Person, path: &str) -> Reply {

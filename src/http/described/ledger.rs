@@ -5,6 +5,7 @@ use crate::http::problem::Code;
 use crate::http::route::Route;
 
 const TRANSFER_CODES: &[Code] = &[
+    Code::StepUpRequired,
     Code::LegsNotBalanced,
     Code::SameWallet,
     Code::WalletNotFound,
@@ -21,6 +22,7 @@ const TRANSFER_CODES: &[Code] = &[
     Code::BalanceOverflow,
 ];
 const BULK_CODES: &[Code] = &[
+    Code::StepUpRequired,
     Code::IdempotencyKeyRequired,
     Code::RequestInProgress,
     Code::IdempotencyKeyReused,
@@ -93,6 +95,7 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             tag: "Transfers",
             summary: "Move money between wallets",
             description: Some("Of two wallets or of up to 16 legs; wholly or not at all."),
+            takes_confirmation: true,
             body: Body::Json("TransferRequest", true),
             example: Some(
                 r#"{"from":"01890a5d-ac96-774b-bcce-b302099a8057","to":"01890a5d-ac97-7b2e-9d1a-1c5d3f0e8a11",
@@ -122,6 +125,7 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             ),
             success: Success::Bulk,
             codes: BULK_CODES,
+            ..EMPTY
         },
         Route::TransferRead => Described {
             tag: "Transfers",
@@ -204,6 +208,7 @@ pub(super) fn describe(route: Route) -> Option<Described> {
         Route::WalletClose => Described { summary: "Close an empty wallet, for ever", codes: STATUS_CODES, ..wallet },
         Route::HoldAuthorize => Described {
             summary: "Put money aside for another wallet",
+            takes_confirmation: true,
             body: Body::Json("HoldRequest", true),
             example: Some(
                 r#"{"wallet":"01890a5d-ac96-774b-bcce-b302099a8057","to":"01890a5d-ac97-7b2e-9d1a-1c5d3f0e8a11",

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod ledger;
+mod sign_in;
 
 use super::problem::Code;
 use super::route::{Route, is_versioned};
@@ -11,6 +12,8 @@ pub(in crate::http) struct Described {
     pub summary: &'static str,
     pub description: Option<&'static str>,
     pub takes_optional_key: bool,
+    /// Whether a person's payment above the threshold needs the header Confirmation.
+    pub takes_confirmation: bool,
     /// Name, whether it must be given, and what it means.
     pub query: &'static [(&'static str, bool, &'static str)],
     pub body: Body,
@@ -40,6 +43,7 @@ const EMPTY: Described = Described {
     summary: "",
     description: None,
     takes_optional_key: false,
+    takes_confirmation: false,
     query: &[],
     body: Body::None,
     example: None,
@@ -91,7 +95,7 @@ impl Described {
 }
 
 /// Each group of routes knows its own.
-const GROUPS: [fn(Route) -> Option<Described>; 2] = [accounts::describe, ledger::describe];
+const GROUPS: [fn(Route) -> Option<Described>; 3] = [accounts::describe, ledger::describe, sign_in::describe];
 
 pub(in crate::http) fn describe(route: Route) -> Described {
     let described = GROUPS.iter().find_map(|group| group(route));

@@ -2,6 +2,7 @@
 //! so that nothing behind the door sees text. No handler and no engine call here.
 
 pub mod account;
+pub mod auth;
 mod hold;
 mod json;
 mod money;
@@ -53,4 +54,5 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     summary::schemas(list);
     add::<SnapshotAnswer>(list);
     add::<account::AccountAnswer>(list);
+    auth::schemas(list);
 }
