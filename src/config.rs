@@ -57,6 +57,48 @@ impl Default for HttpLimits {
     }
 }
 
+/// So many requests in so much time. All of them may come at once; then they come back evenly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    pub requests: u32,
+    pub window: Duration,
+}
+
+/// How often whom may ask; nothing: as often as he likes. The operator's key is never limited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RateLimits {
+    pub per_key: Option<Rate>,
+    pub per_person: Option<Rate>,
+    /// What needs a session and is sensitive all the same: passwords, codes, second factors, looking up whom to pay.
+    pub sensitive_per_person: Option<Rate>,
+    /// Signing in and registering; refreshing; and requests with bad credentials: each so much by itself.
+    pub per_address: Option<Rate>,
+}
+
+impl RateLimits {
+    /// What a server has unless its operator wants something else. Merchants' servers ask a thousand times a second, people
+    /// do not; and many people may sign in behind one address.
+    pub const STANDARD: RateLimits = RateLimits {
+        per_key: Some(Rate::a_minute(60_000)),
+        per_person: Some(Rate::a_minute(300)),
+        sensitive_per_person: Some(Rate::a_minute(30)),
+        per_address: Some(Rate::a_minute(120)),
+    };
+}
+
+impl Rate {
+    pub const fn a_minute(requests: u32) -> Rate {
+        Rate { requests, window: Duration::from_secs(60) }
+    }
+}
+
+/// More than any server answers in a second.
+pub const RATE_REQUESTS_MAX: u32 = 100_000_000;
+/// Callers and addresses whose use is remembered, about 100 bytes each; those who come on top share what they may.
+pub const RATE_ROWS_MAX: usize = 262_144;
+/// A body costs one request more for each of these, so that a bulk request of 8,190 items counts as about a hundred.
+pub const RATE_BODY_BYTES_EACH: usize = 16 * 1024;
+
 /// Items of one bulk request. The engine takes a batch of this size in one go.
 pub const BULK_ITEMS_MAX: usize = 8190;
 /// Rows of one page, where the request does not say, and at most.

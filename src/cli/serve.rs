@@ -2,21 +2,22 @@
 //! and on a signal stops with a snapshot, so that the next start is quick.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use florin::config::HttpLimits;
+use florin::config::{HttpLimits, RATE_REQUESTS_MAX, Rate, RateLimits};
 use florin::engine::config::SHARDS_MAX;
 use florin::engine::{Engine, EngineConfig, Progress};
-use florin::http::{OperatorKeys, Server, ServerConfig, ServerError, State, TlsFiles};
+use florin::http::{OperatorKeys, ProxyHeader, Server, ServerConfig, ServerError, State, TlsFiles, TrustedProxies};
 use florin::ledger::{Amount, Currency};
 use florin::services::clock::Clock;
 use florin::services::{Approval, Services, Settings};
 use florin::store::Store;
 use florin::store::seal::Seal;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -96,6 +97,24 @@ pub struct ServeArgs {
     /// Open connections at most; one above this is closed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections_max: Option<u32>,
+    /// How often each API key of a merchant may ask, such as 60000/1m, or off. All of it may come at once. A request costs 1,
+    /// and 1 more for each 16 KiB of its body. The operator's key is never limited
+    #[arg(long, default_value = "60000/1m", value_name = "N/TIME", value_parser = use_limit)]
+    rate_per_key: UseLimit,
+    /// How often each person may ask, in all sessions together; off also lifts the limits on what is sensitive
+    #[arg(long, default_value = "300/1m", value_name = "N/TIME", value_parser = use_limit)]
+    rate_per_person: UseLimit,
+    /// How often each network address (of IPv6: each /64) may sign in or register, may refresh, and may come with bad credentials;
+    /// whoever has good ones is not limited by address
+    #[arg(long, default_value = "120/1m", value_name = "N/TIME", value_parser = use_limit)]
+    rate_per_address: UseLimit,
+    /// A proxy in front of this server, as an address or network like 10.0.0.0/8, that is believed when it says for whom it
+    /// sends; may be given several times
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    trusted_proxy: Vec<IpNet>,
+    /// The header in which trusted proxies say so; the other is not looked at
+    #[arg(long, default_value = "x-forwarded-for", value_name = "NAME", requires = "trusted_proxy", value_parser = proxy_header)]
+    proxy_header: ProxyHeader,
     /// The API key of a new ledger, instead of one that is made; later it must be the same one, or left out
     #[arg(long, env = "FLORIN_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
@@ -116,6 +135,45 @@ fn approval(text: &str) -> Result<Approval, String> {
         "none" => Ok(Approval::None),
         "manual" => Ok(Approval::Manual),
         _ => duration(text).map(Approval::After),
+    }
+}
+
+/// Nothing: no limit.
+#[derive(Clone, Copy, Debug)]
+struct UseLimit(Option<Rate>);
+
+fn use_limit(text: &str) -> Result<UseLimit, String> {
+    if text == "off" {
+        return Ok(UseLimit(None));
+    }
+    let wrong = || "give a number of requests and a time, such as 300/1m, or off".to_owned();
+    let (requests, window) = text.split_once('/').ok_or_else(wrong)?;
+    let requests =
+        requests.parse().ok().filter(|requests| (1..=RATE_REQUESTS_MAX).contains(requests)).ok_or_else(wrong)?;
+    let window = duration(window)?;
+    if window < Duration::from_secs(1) { Err(wrong()) } else { Ok(UseLimit(Some(Rate { requests, window }))) }
+}
+
+fn rates(args: &ServeArgs) -> RateLimits {
+    RateLimits {
+        per_key: args.rate_per_key.0,
+        per_person: args.rate_per_person.0,
+        sensitive_per_person: args.rate_per_person.0.and(RateLimits::STANDARD.sensitive_per_person),
+        per_address: args.rate_per_address.0,
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let alone = text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse::<IpNet>().or(alone);
+    network.map_err(|_| "give an address or a network, such as 10.0.0.1, 10.0.0.0/8 or fd00::/8".to_owned())
+}
+
+fn proxy_header(text: &str) -> Result<ProxyHeader, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => Ok(ProxyHeader::XForwardedFor),
+        "forwarded" => Ok(ProxyHeader::Forwarded),
+        _ => Err("this is either x-forwarded-for or forwarded".to_owned()),
     }
 }
 
@@ -145,7 +203,10 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     }
     let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificates, key)| TlsFiles { certificates, key });
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let server = Server::bind(args.listen, ServerConfig { tls, limits }).await.map_err(listening)?;
+    let proxies = TrustedProxies { networks: args.trusted_proxy.clone(), header: args.proxy_header };
+    let server = Server::bind(args.listen, ServerConfig { tls, limits, rates: rates(&args), proxies })
+        .await
+        .map_err(listening)?;
     let url = format!("{scheme}://{}", server.local_addr());
     let chosen = args.api_key.clone().map(SecretString::from);
     let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;

@@ -21,6 +21,8 @@ use super::door::Accepted;
 use super::exchange;
 use super::held::{Budget, Held, STEP_BYTES};
 use super::problem::{Code, Problem};
+use super::proxies::TrustedProxies;
+use super::rates::Rates;
 use super::state::State;
 use super::within::Timer;
 use crate::config::HttpLimits;
@@ -29,13 +31,22 @@ use crate::config::HttpLimits;
 pub(super) struct Protocol {
     builder: auto::Builder<TokioExecutor>,
     budget: Arc<Budget>,
+    gate: Arc<Gate>,
+}
+
+/// How often whom may ask, and who may say for whom he asks.
+pub(super) struct Gate {
+    pub rates: Rates,
+    pub proxies: TrustedProxies,
 }
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
     pub state: State,
     pub limits: HttpLimits,
-    pub address: IpAddr,
+    pub gate: Arc<Gate>,
+    /// Whoever opened it, who may be a proxy.
+    pub peer: IpAddr,
     pub accepted: Accepted,
     activity: Activity,
     /// Answers that the client has not taken, and of HTTP/2 also the requests under way.
@@ -91,7 +102,7 @@ const ANSWER_HEAD_BYTES: usize = 256;
 const HTTP2_REQUEST_BYTES: usize = 2 * 1024;
 
 impl Protocol {
-    pub(super) fn new(limits: &HttpLimits) -> Protocol {
+    pub(super) fn new(limits: &HttpLimits, gate: Arc<Gate>) -> Protocol {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // Our own watchdog keeps the limits of time: hyper's timer makes and drops a timer for
         // each request, and cannot tell a slow header from an idle connection.
@@ -109,7 +120,7 @@ impl Protocol {
             .max_header_list_size(header_bytes_max)
             .keep_alive_interval(limits.idle)
             .keep_alive_timeout(limits.header_read);
-        Protocol { builder, budget: Arc::new(Budget::new(limits.unsent_bytes_max)) }
+        Protocol { builder, budget: Arc::new(Budget::new(limits.unsent_bytes_max)), gate }
     }
 }
 
@@ -119,14 +130,15 @@ pub(super) async fn run<S>(
     protocol: &Protocol,
     state: State,
     limits: HttpLimits,
-    address: IpAddr,
+    peer: IpAddr,
     mut stopped: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (accepted, activity) = (Accepted::default(), Activity::default());
     let held = Held::new(Arc::clone(&protocol.budget));
-    let connection = Arc::new(Connection { state, limits, address, accepted, activity, held });
+    let gate = Arc::clone(&protocol.gate);
+    let connection = Arc::new(Connection { state, limits, gate, peer, accepted, activity, held });
     let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection)));
     let shared = Arc::clone(&connection);
     let service = service_fn(move |request| {

@@ -8,24 +8,33 @@ use sha2::{Digest as _, Sha256};
 
 use super::auth::same_bytes;
 use super::problem::{Code, Problem};
+use super::rates::{Bucket, Policy, Rates};
 use super::state::State;
 use crate::services::sessions::API_KEY_PREFIX;
 use crate::services::{Principal, Services};
 
 /// The header that this connection was let in with last: a client sends the same one each time.
 #[derive(Default)]
-pub(super) struct Accepted(Mutex<Option<LetIn>>);
+pub(super) struct Accepted(Mutex<Option<Arc<LetIn>>>);
 
-struct LetIn {
+/// A caller and by what he was let in.
+pub(super) struct LetIn {
     header: Box<[u8]>,
-    principal: Arc<Principal>,
+    pub principal: Arc<Principal>,
+    /// What his requests take from; nothing if they are not limited.
+    pub bucket: Option<(Policy, Arc<Bucket>)>,
     /// Of the server's clock, in microseconds; and how many rights had been taken away until then.
     good_until: i64,
     generation: u64,
 }
 
 /// Lets a request in, or says 401.
-pub(super) fn enter(state: &State, headers: &HeaderMap, accepted: &Accepted) -> Result<Arc<Principal>, Problem> {
+pub(super) fn enter(
+    state: &State,
+    rates: &Rates,
+    headers: &HeaderMap,
+    accepted: &Accepted,
+) -> Result<Arc<LetIn>, Problem> {
     let Some(header) = headers.get(AUTHORIZATION) else {
         return Err(unauthorized("Send `Authorization: Bearer ...` with an API key or an access token."));
     };
@@ -36,7 +45,7 @@ pub(super) fn enter(state: &State, headers: &HeaderMap, accepted: &Accepted) -> 
         let is_good = known.principal.is_operator()
             || services.is_some_and(|s| s.doors.generation() == known.generation && s.now() < known.good_until);
         if is_good {
-            return Ok(Arc::clone(&known.principal));
+            return Ok(Arc::clone(known));
         }
     }
     // Read before the doors are asked, so that whoever loses a right meanwhile is asked again.
@@ -58,8 +67,10 @@ pub(super) fn enter(state: &State, headers: &HeaderMap, accepted: &Accepted) -> 
         })?;
         (Arc::new(principal), good_until)
     };
-    *known = Some(LetIn { header: header.into(), principal: Arc::clone(&principal), good_until, generation });
-    Ok(principal)
+    let bucket = rates.of_caller(&principal);
+    let let_in = Arc::new(LetIn { header: header.into(), principal, bucket, good_until, generation });
+    *known = Some(Arc::clone(&let_in));
+    Ok(let_in)
 }
 
 /// A merchant's key or a person's access token, and until when it is good.

@@ -1,9 +1,10 @@
 //! One request and its response: limits, the key, the route, the handler, and what every response
 //! carries. The handlers know nothing of this.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -19,8 +20,10 @@ use super::access::Own;
 use super::answer::Answer;
 use super::call::Call;
 use super::connection::Connection;
+use super::door::LetIn;
 use super::held::STEP_BYTES;
 use super::problem::{Code, Problem};
+use super::rates::{self, Policy, Standing, Use};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
@@ -39,8 +42,10 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts.headers);
     let found = route::find(&parts.method, parts.uri.path());
-    let span = span(connection, &parts, &request_id);
-    let handled = pin!(handle(connection, found, &parts, body));
+    let address = connection.gate.proxies.client(connection.peer, &parts.headers);
+    let span = span(&parts, address, &request_id);
+    let request = Asked { connection, found, parts: &parts, address, started, standing: Mutex::default() };
+    let handled = pin!(handle(&request, body));
     let handled = pin!(caught(handled).instrument(span));
     let handled = within(connection.limits.request, connection.request_timer(), handled).await;
     let result = handled.unwrap_or_else(|| {
@@ -52,13 +57,16 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
         Method::GET if answer.body.len() > STEP_BYTES => connection.check_room(false).map(|()| answer),
         _ => Ok(answer),
     });
-    let response = match result {
+    let mut response = match result {
         Ok(answer) => from_answer(answer, request_id),
         Err(problem) => {
             meters.problem(problem.code);
             from_problem(&problem, request_id)
         }
     };
+    if let Some(standing) = *request.standing.lock().unwrap_or_else(PoisonError::into_inner) {
+        connection.gate.rates.write(standing, response.headers_mut());
+    }
     let response = response.map(|body| Full::new(connection.answers(body)));
     let route = if let Found::Route(route, _) = found { Some(route) } else { None };
     meters.answered(route, response.status(), started.elapsed());
@@ -66,17 +74,71 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     response
 }
 
-async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: Incoming) -> Result<Answer, Problem> {
+/// A request before anything is known of its caller.
+struct Asked<'a> {
+    connection: &'a Connection,
+    found: Found<'a>,
+    parts: &'a Parts,
+    address: IpAddr,
+    started: Instant,
+    /// For the answer, whatever it will be.
+    standing: Mutex<Option<Standing>>,
+}
+
+impl Asked<'_> {
+    fn note(&self, standing: Option<Standing>) -> Result<(), Problem> {
+        let Some(standing) = standing else { return Ok(()) };
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+        standing.check()
+    }
+
+    fn take_address(&self, policy: Policy) -> Result<(), Problem> {
+        self.note(self.connection.gate.rates.take_address(policy, self.address, self.started))
+    }
+
+    fn take_own(&self, let_in: &LetIn, cost: u64) -> Result<(), Problem> {
+        let Some((policy, bucket)) = &let_in.bucket else { return Ok(()) };
+        self.note(self.connection.gate.rates.take(*policy, bucket, cost, self.started))
+    }
+
+    /// Lets the caller in, if he may come in now. Whoever has good credentials is not held back by what others do behind
+    /// the same address.
+    fn enter(&self) -> Result<Option<Arc<LetIn>>, Problem> {
+        let rates = &self.connection.gate.rates;
+        let used = if let Found::Route(route, _) = self.found { rates.use_of(route) } else { Use::Normal };
+        match used {
+            // Whoever has no key learns nothing, not even which paths there are.
+            _ if !route::is_versioned(self.parts.uri.path()) => return Ok(None),
+            Use::Free => return Ok(None),
+            Use::SignIn => return self.take_address(Policy::SignIn).map(|()| None),
+            Use::Refresh => return self.take_address(Policy::Refresh).map(|()| None),
+            Use::Normal | Use::Sensitive => {}
+        }
+        let connection = self.connection;
+        let let_in = match door::enter(&connection.state, rates, &self.parts.headers, &connection.accepted) {
+            Ok(let_in) => let_in,
+            Err(problem) if problem.code == Code::Unauthorized => {
+                self.take_address(Policy::Refused)?;
+                return Err(problem);
+            }
+            Err(problem) => return Err(problem),
+        };
+        if used == Use::Sensitive {
+            self.note(rates.take_sensitive(&let_in.principal, self.started))?;
+        } else {
+            self.take_own(&let_in, 1)?;
+        }
+        Ok(Some(let_in))
+    }
+}
+
+async fn handle(request: &Asked<'_>, body: Incoming) -> Result<Answer, Problem> {
+    let Asked { connection, found, parts, .. } = *request;
     check_headers(connection, parts)?;
     let is_for_operators = matches!(found, Found::Route(Route::Health | Route::Ready | Route::Metrics, _));
     connection.check_room(is_for_operators)?;
-    let is_open = matches!(found, Found::Route(route, _) if route.is_open());
-    // Whoever has no key learns nothing, not even which paths there are.
-    let principal = if route::is_versioned(parts.uri.path()) && !is_open {
-        Some(door::enter(&connection.state, &parts.headers, &connection.accepted)?)
-    } else {
-        None
-    };
+    let let_in = request.enter()?;
+    let principal = let_in.as_ref().map_or(connection.state.nobody(), |let_in| &*let_in.principal);
     let (route, id) = match found {
         Found::Route(route, id) => (route, id),
         Found::OtherMethod { get, post } => return Err(other_method(get, post)),
@@ -86,7 +148,7 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
         return ops::answer(route, &connection.state);
     }
     let access = route.access();
-    if principal.as_ref().is_some_and(|principal| !access.admits(principal)) {
+    if !access.admits(principal) {
         return Err(Problem::new(Code::Forbidden, "This caller may not do this; /docs says who may."));
     }
     let limits = &connection.limits;
@@ -105,15 +167,18 @@ async fn handle(connection: &Connection, found: Found<'_>, parts: &Parts, body: 
     } else {
         Bytes::new()
     };
+    if let (Some(let_in), cost @ 1..) = (&let_in, rates::cost_of_body(body.len())) {
+        request.take_own(let_in, cost)?;
+    }
     let engine = connection.state.engine()?;
     let call = Call {
         engine,
         services: connection.state.services(),
-        principal: principal.as_deref().unwrap_or(connection.state.nobody()),
+        principal,
         id,
         query: parts.uri.query(),
         headers: &parts.headers,
-        address: connection.address,
+        address: request.address,
         body,
     };
     if access.own == Own::Wallet {
@@ -217,13 +282,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Nothing is made where nobody listens at this level.
-fn span(connection: &Connection, parts: &Parts, request_id: &HeaderValue) -> tracing::Span {
+fn span(parts: &Parts, address: IpAddr, request_id: &HeaderValue) -> tracing::Span {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return tracing::Span::none();
     }
     let trace_id = parts.headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?));
     let (request_id, path) = (request_id.to_str().unwrap_or_default(), parts.uri.path());
-    tracing::debug_span!("request", method = %parts.method, path, address = %connection.address, request_id, trace_id)
+    tracing::debug_span!("request", method = %parts.method, path, %address, request_id, trace_id)
 }
 
 /// The trace-id of a valid W3C traceparent: version, trace-id, parent-id and flags in lower-case hex.

@@ -86,6 +86,7 @@ codes! {
     ReadOnly = 1020, 503, "READ_ONLY", "The server is read-only";
     Recovering = 1021, 503, "RECOVERING", "The server is recovering";
     Stopping = 1022, 503, "STOPPING", "The server is stopping";
+    RateLimited = 1029, 429, "RATE_LIMITED", "Too many requests";
     Forbidden = 1024, 403, "FORBIDDEN", "Not allowed";
     AccountNotFound = 1035, 404, "ACCOUNT_NOT_FOUND", "No such account";
     InvalidCredentials = 1025, 401, "INVALID_CREDENTIALS", "Not the right name and password";

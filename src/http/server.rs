@@ -10,16 +10,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{self, Protocol};
+use super::connection::{self, Gate, Protocol};
+use super::proxies::TrustedProxies;
+use super::rates::Rates;
 use super::state::State;
 use super::tls::{self, TlsError, TlsFiles};
-use crate::config::HttpLimits;
+use crate::config::{HttpLimits, RateLimits};
 
 /// How to listen.
 #[derive(Clone, Debug, Default)]
 pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     pub limits: HttpLimits,
+    /// Nobody is limited unless this says so.
+    pub rates: RateLimits,
+    pub proxies: TrustedProxies,
 }
 
 /// Why the server cannot listen.
@@ -37,6 +42,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     limits: HttpLimits,
+    gate: Arc<Gate>,
 }
 
 /// The pause after a failed accept, as when file descriptors have run out.
@@ -49,7 +55,8 @@ impl Server {
         let bind = |source| ServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Server { listener, address, tls, limits: config.limits })
+        let gate = Arc::new(Gate { rates: Rates::new(&config.rates), proxies: config.proxies });
+        Ok(Server { listener, address, tls, limits: config.limits, gate })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -61,7 +68,7 @@ impl Server {
     pub async fn serve(self, state: State, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
-        let protocol = Arc::new(Protocol::new(&self.limits));
+        let protocol = Arc::new(Protocol::new(&self.limits, Arc::clone(&self.gate)));
         let mut upkeep = tokio::time::interval(UPKEEP_PERIOD);
         tokio::pin!(shutdown);
         loop {
@@ -78,8 +85,11 @@ impl Server {
                 },
                 _ = upkeep.tick() => {
                     // Tens of milliseconds under load, in which no connection of this thread would be served.
-                    let meters = state.meters();
-                    tokio::task::spawn_blocking(move || meters.upkeep());
+                    let (meters, gate) = (state.meters(), Arc::clone(&self.gate));
+                    tokio::task::spawn_blocking(move || {
+                        meters.upkeep();
+                        gate.rates.sweep();
+                    });
                 }
                 () = &mut shutdown => break,
             }

@@ -31,7 +31,7 @@ const BYTES_PER_STUCK_CONNECTION_MAX: u64 = 2 * 1024 * 1024;
 async fn a_byte_at_a_time_is_cut_off() {
     let quick = Duration::from_millis(400);
     let limits = HttpLimits { header_read: quick, body_read: quick, ..HttpLimits::default() };
-    let mut api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let mut api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     api.recover().await;
     let bearer = format!("Bearer {}", api.key);
     let headers = [("authorization", bearer.as_str()), ("content-length", "1000")];
@@ -62,7 +62,7 @@ async fn a_byte_at_a_time_is_cut_off() {
 async fn clients_that_do_not_read_are_cut_off() {
     let quick = Duration::from_millis(400);
     let limits = HttpLimits { header_read: quick, idle: quick, ..HttpLimits::default() };
-    let api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     let mut stream = TcpStream::connect(api.address).await.unwrap();
     let asking = async { while stream.write_all(&request("GET", "/openapi.json", &[], b"")).await.is_ok() {} };
     tokio::time::timeout(CUT_WITHIN, asking).await.expect("writing fails once the server has closed");
@@ -73,7 +73,7 @@ async fn clients_that_do_not_read_are_cut_off() {
 #[tokio::test]
 async fn all_bodies_together_have_a_limit() {
     let limits = HttpLimits { bodies_bytes_max: 300_000, ..HttpLimits::default() };
-    let mut api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let mut api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     api.recover().await;
     let bearer = format!("Bearer {}", api.key);
     let headers = [("authorization", bearer.as_str()), ("content-length", "200000"), ("expect", "100-continue")];

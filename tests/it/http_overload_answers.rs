@@ -37,7 +37,7 @@ fn stuck(address: SocketAddr) -> JoinHandle<TcpStream> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_takes_no_answers_makes_room_for_those_who_do() {
     let limits = HttpLimits { unsent_bytes_max: 1024 * 1024, ..HttpLimits::default() };
-    let api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     let ended_before = ended(&api).await;
     let all: Vec<_> = (0..20).map(|_| stuck(api.address)).collect();
     // Each would be let hold 128 KiB and more if it were alone: all together more than the limit, and five times what

@@ -205,7 +205,7 @@ async fn headers_have_an_end() {
 async fn streams_have_a_number_and_bodies_an_end() {
     let quick = Duration::from_millis(500);
     let limits = HttpLimits { body_read: quick, http2_streams_max: 8, ..HttpLimits::default() };
-    let mut api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let mut api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     api.recover().await;
     let mut client = Client::connect(api.address, 65_535).await;
     let block = post("/v1/transfers", &api.key);
@@ -241,7 +241,7 @@ async fn streams_have_a_number_and_bodies_an_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_behind_shut_windows_are_bounded() {
     let limits = HttpLimits { unsent_bytes_max: 4 * 1024 * 1024, ..HttpLimits::default() };
-    let api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     let mut all = Vec::new();
     let questions: Vec<u8> = streams(200).flat_map(|stream| asking(stream, &get("/openapi.json"))).collect();
     for _ in 0..5 {

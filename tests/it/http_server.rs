@@ -82,7 +82,7 @@ async fn bodies_and_headers_have_limits() {
 async fn slow_clients_are_not_waited_for() {
     let quick = Duration::from_millis(100);
     let limits = HttpLimits { body_read: quick, header_read: quick, idle: quick, ..HttpLimits::default() };
-    let mut api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let mut api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     api.recover().await;
     let bearer = format!("Bearer {}", api.key);
     let headers = [("authorization", bearer.as_str()), ("content-length", "10")];
@@ -100,7 +100,7 @@ async fn slow_clients_are_not_waited_for() {
 #[tokio::test]
 async fn connections_above_the_limit_are_closed() {
     let limits = HttpLimits { connections_max: 1, ..HttpLimits::default() };
-    let api = Api::listening(ServerConfig { limits, tls: None }).await;
+    let api = Api::listening(ServerConfig { limits, ..ServerConfig::default() }).await;
     let mut first = TcpStream::connect(api.address).await.unwrap();
     first.write_all(&request("GET", "/healthz", &[], b"")).await.unwrap();
     assert_eq!(read_reply(&mut first, &mut Vec::new()).await.status, 200);

@@ -26,6 +26,7 @@ mod people_accounts;
 mod people_backup;
 mod people_codes;
 mod people_passwords;
+mod people_rates;
 mod people_rig;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;

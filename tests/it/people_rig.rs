@@ -43,8 +43,12 @@ impl People {
     }
 
     pub async fn start_with(settings: Settings) -> People {
+        People::start_at(ServerConfig::default(), settings).await
+    }
+
+    pub async fn start_at(config: ServerConfig, settings: Settings) -> People {
         let database_url = database().await;
-        let mut api = Api::listening(ServerConfig::default()).await;
+        let mut api = Api::listening(config).await;
         let services = People::up(&mut api, database_url.as_ref(), settings).await;
         People { api, services, database_url }
     }
@@ -85,6 +89,15 @@ impl People {
             addresses: vec![(AddressKind::Email, email.clone()), (AddressKind::Handle, name.to_owned())],
         };
         let account = accounts::open(&self.services, &new).await.unwrap();
+        self.signed_in(account, email).await
+    }
+
+    /// The same person on another device.
+    pub async fn another_session(&self, person: &Person) -> Person {
+        self.signed_in(person.account.clone(), person.email.clone()).await
+    }
+
+    async fn signed_in(&self, account: Account, email: String) -> Person {
         let client = Client { device: "test".to_owned(), network_address: "127.0.0.1".to_owned() };
         let mut tx = self.services.store.begin().await.unwrap();
         let grant = sessions::begin(&self.services, &mut tx, &account, &client).await.unwrap();

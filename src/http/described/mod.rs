@@ -54,6 +54,7 @@ const EMPTY: Described = Described {
 const EVERY_ROUTE: &[Code] = &[Code::HeadersTooLarge, Code::MethodNotAllowed, Code::Internal];
 const WITH_KEY: &[Code] = &[Code::Unauthorized, Code::Forbidden];
 const VERSIONED: &[Code] = &[
+    Code::RateLimited,
     Code::InvalidRequest,
     Code::StorageFailed,
     Code::DatabaseFailed,
