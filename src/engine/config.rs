@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vault::Encryption;
 use wal::disk::Disk;
 
 /// Settings of one engine.
@@ -29,6 +30,8 @@ pub struct EngineConfig {
     pub snapshots_kept: usize,
     /// The database that snapshots are kept in; `None`: they are files of the data folder.
     pub snapshots_in: Option<snapshots::postgres::Address>,
+    /// The keys for what is encrypted on disk, and whether what is new is.
+    pub encryption: Encryption,
 }
 
 pub const SHARDS_MAX: usize = 256;
@@ -47,6 +50,7 @@ impl EngineConfig {
             snapshot_period: Some(Duration::from_secs(300)),
             snapshots_kept: 2,
             snapshots_in: None,
+            encryption: Encryption::Without,
         }
     }
 

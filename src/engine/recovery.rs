@@ -86,6 +86,7 @@ pub fn recover(
         archive_dir: Some(config.archive_dir()),
         prepare_ahead: config.work_ahead,
         identity: config.log_identity,
+        encryption: config.encryption.clone(),
     };
     let (log, found) = Log::open(Arc::clone(disk), &config.log_dir(), options, &mut |done_bytes, total_bytes| {
         progress(Progress::CheckingLog { done_bytes, total_bytes });

@@ -61,7 +61,7 @@ impl Keyring {
         let before = keys.len();
         for purpose in Purpose::ALL {
             if !keys.iter().any(|key| key.purpose() == purpose) {
-                keys.push(new_key(purpose, now_micros(), &random)?);
+                keys.push(new_key(purpose, now_micros(), &random, &random)?);
             }
         }
         if keys.len() > before {
@@ -83,8 +83,10 @@ impl Keyring {
     /// A keyring without a file whose keys and nonces follow from a seed, so that a simulation runs the same way twice.
     /// It protects nothing.
     pub fn for_simulation(seed: u64) -> Result<Keyring> {
-        let random = Random::seeded(seed);
-        let keys: Result<Vec<DataKey>> = Purpose::ALL.into_iter().map(|purpose| new_key(purpose, 1, &random)).collect();
+        // Keys come from one stream and nonces from another, so that a new purpose changes nothing for the others.
+        let (for_keys, random) = (Random::seeded(seed), Random::seeded(!seed));
+        let key = |purpose| new_key(purpose, 1, &for_keys, &random);
+        let keys: Result<Vec<DataKey>> = Purpose::ALL.into_iter().map(key).collect();
         Ok(Keyring::of(None, keys?, None, random))
     }
 
@@ -129,7 +131,7 @@ impl Keyring {
         let random = &self.shared.random;
         let Some(place) = &self.shared.place else {
             let mut keys = self.shared.keys.write().unwrap_or_else(PoisonError::into_inner);
-            let key = new_key(purpose, keys.len() as u64 + 1, random)?;
+            let key = new_key(purpose, keys.len() as u64 + 1, random, random)?;
             let id = key.id();
             keys.push(key);
             return Ok(id);
@@ -137,7 +139,7 @@ impl Keyring {
         let master = place.master.read()?;
         let _lock = file::lock(&place.path)?;
         let mut keys = file::read(&place.path, &master, random)?;
-        let key = new_key(purpose, now_micros(), random)?;
+        let key = new_key(purpose, now_micros(), random, random)?;
         let id = key.id();
         keys.push(key);
         file::write(&place.path, &master, &keys, random)?;
@@ -226,10 +228,11 @@ impl Keyring {
     }
 }
 
-fn new_key(purpose: Purpose, created_micros: u64, random: &Random) -> Result<DataKey> {
+/// The key keeps a source of its own for what it will need later.
+fn new_key(purpose: Purpose, created_micros: u64, source: &Random, kept: &Random) -> Result<DataKey> {
     let mut secret = SecretBox::new(Box::new([0; KEY_BYTES]));
-    random.fill(secret.expose_secret_mut())?;
-    DataKey::new(KeyId(random.array()?), purpose, created_micros, secret, random.clone())
+    source.fill(secret.expose_secret_mut())?;
+    DataKey::new(KeyId(source.array()?), purpose, created_micros, secret, kept.clone())
 }
 
 fn now_micros() -> u64 {

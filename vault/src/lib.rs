@@ -56,31 +56,31 @@ impl Purpose {
     }
 }
 
-/// Which keys somebody has who keeps files, and whether what is new is to be sealed.
+/// Which keys somebody has who keeps files, and whether what is new is to be encrypted.
 #[derive(Clone, Debug, Default)]
-pub enum Sealing {
-    /// No keys: what is sealed cannot be read.
+pub enum Encryption {
+    /// No keys: what is encrypted cannot be read.
     #[default]
     Without,
-    /// Reads what is sealed, and writes in clear.
+    /// Reads what is encrypted, and writes in clear.
     ReadOnly(Keyring),
-    /// What is new is sealed; what is old and in clear is read.
+    /// What is new is encrypted; what is old and in clear is read.
     On(Keyring),
 }
 
-impl Sealing {
+impl Encryption {
     pub fn keys(&self) -> Option<&Keyring> {
         match self {
-            Sealing::Without => None,
-            Sealing::ReadOnly(keys) | Sealing::On(keys) => Some(keys),
+            Encryption::Without => None,
+            Encryption::ReadOnly(keys) | Encryption::On(keys) => Some(keys),
         }
     }
 
-    /// The keys to seal with, if that is wanted.
-    pub fn seals(&self) -> Option<&Keyring> {
+    /// The keys to encrypt with, if that is wanted.
+    pub fn writes(&self) -> Option<&Keyring> {
         match self {
-            Sealing::Without | Sealing::ReadOnly(_) => None,
-            Sealing::On(keys) => Some(keys),
+            Encryption::Without | Encryption::ReadOnly(_) => None,
+            Encryption::On(keys) => Some(keys),
         }
     }
 

@@ -167,11 +167,8 @@ impl SealKey {
         let (body, end) = sealed.split_at_mut(plain.len());
         let (nonce_at, tag_at) = end.split_at_mut(NONCE_BYTES);
         nonce_at.copy_from_slice(&nonce);
-        body.copy_from_slice(plain);
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(context), body)?;
-        tag_at.copy_from_slice(tag.as_ref());
-        Ok(())
+        Ok(self.key.seal_out_of_place_scatter(nonce, Aad::from(context), plain, body, &[], tag_at)?)
     }
 
     /// Puts what was sealed into `plain`, in place of what is there.

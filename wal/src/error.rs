@@ -19,7 +19,7 @@ pub enum Error {
     )]
     Corrupt { segment: PathBuf, offset: u64, expected_lsn: u64, what: String },
 
-    #[error("{} has format version {found}, and this program reads only version {known}", segment.display())]
+    #[error("{} has format version {found}, and this program reads versions up to {known}", segment.display())]
     Version { segment: PathBuf, found: u32, known: u32 },
 
     /// The source is there in the first such error only. Whether the group that failed lasts is not known before the
@@ -34,6 +34,9 @@ pub enum Error {
         "record {lsn} is before the first one here, {first_lsn}; it was moved out of the log and out of the archive"
     )]
     BeforeFirst { lsn: u64, first_lsn: u64 },
+
+    #[error("{} is encrypted, and its key is not to be had", segment.display())]
+    Key { segment: PathBuf, source: vault::Error },
 
     #[error("bad option: {0}")]
     Options(&'static str),

@@ -1,18 +1,25 @@
 //! The bytes of segment and frame headers; see docs/formats.md. Everything is little endian.
 //! Not in here: any reading or writing of files.
 
-pub(crate) const FORMAT_VERSION: u32 = 1;
+use vault::{KeyId, SEAL_BYTES};
+
+/// Segments whose groups stand in clear.
+const VERSION_CLEAR: u32 = 1;
+/// Segments whose groups are encrypted, with a key that the header names.
+const VERSION_ENCRYPTED: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = VERSION_ENCRYPTED;
 /// What the disk writes whole or not at all; headers and frames begin at multiples of it.
 pub(crate) const BLOCK_BYTES: usize = 512;
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
-/// Records of one group with their lengths.
+/// Records of one group with their lengths; encrypted, it has its nonce and tag on top.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 pub const RECORD_BYTES_MAX: usize = 2 << 20;
 pub(crate) const RECORD_HEADER_BYTES: usize = 4;
-pub(crate) const FRAME_BYTES_MAX: usize = (FRAME_HEADER_BYTES + GROUP_BYTES_MAX).next_multiple_of(BLOCK_BYTES);
+pub(crate) const FRAME_BYTES_MAX: usize =
+    (FRAME_HEADER_BYTES + GROUP_BYTES_MAX + SEAL_BYTES).next_multiple_of(BLOCK_BYTES);
 
 const _: () = assert!(RECORD_BYTES_MAX + RECORD_HEADER_BYTES <= GROUP_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX as u64 + BLOCK_BYTES as u64 <= SEGMENT_BYTES_DEFAULT);
@@ -35,6 +42,14 @@ pub(crate) struct SegmentHeader {
     /// The time of the last group in earlier segments: what makes a search by time skip whole segments.
     pub(crate) time_before_micros: u64,
     pub(crate) segment_bytes: u64,
+    pub(crate) encryption: Option<SegmentKey>,
+}
+
+/// The key of an encrypted segment is derived from a data key and a salt of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentKey {
+    pub(crate) data_key: KeyId,
+    pub(crate) salt: [u8; 32],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +61,12 @@ pub(crate) enum HeaderFlaw {
 impl SegmentHeader {
     // 0 magic 8 | 8 version 4 | 12 block 4 | 16 log id 16 | 32 number 8 | 40 first lsn 8 | 48 chain before 32
     // | 80 created 8 | 88 time before 8 | 96 segment bytes 8 | 104 zeros | 508 crc32c of 0..508
+    // version 2: | 104 data key 16 | 120 salt 32 | 152 zeros
     pub(crate) fn encode(&self) -> [u8; BLOCK_BYTES] {
         let mut block = [0; BLOCK_BYTES];
         block[0..8].copy_from_slice(&SEGMENT_MAGIC);
-        block[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let version = if self.encryption.is_some() { VERSION_ENCRYPTED } else { VERSION_CLEAR };
+        block[8..12].copy_from_slice(&version.to_le_bytes());
         block[12..16].copy_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
         block[16..32].copy_from_slice(&self.log_id);
         block[32..40].copy_from_slice(&self.number.to_le_bytes());
@@ -58,6 +75,10 @@ impl SegmentHeader {
         block[80..88].copy_from_slice(&self.created_micros.to_le_bytes());
         block[88..96].copy_from_slice(&self.time_before_micros.to_le_bytes());
         block[96..104].copy_from_slice(&self.segment_bytes.to_le_bytes());
+        if let Some(key) = &self.encryption {
+            block[104..120].copy_from_slice(&key.data_key.0);
+            block[120..152].copy_from_slice(&key.salt);
+        }
         let crc = crc32c::crc32c(&block[..508]);
         block[508..].copy_from_slice(&crc.to_le_bytes());
         block
@@ -68,9 +89,11 @@ impl SegmentHeader {
             return Err(HeaderFlaw::Bad);
         }
         let version = u32_at(block, 8);
-        if version != FORMAT_VERSION {
-            return Err(HeaderFlaw::Version(version));
-        }
+        let encryption = match version {
+            VERSION_CLEAR => None,
+            VERSION_ENCRYPTED => Some(SegmentKey { data_key: KeyId(array_at(block, 104)), salt: array_at(block, 120) }),
+            unknown => return Err(HeaderFlaw::Version(unknown)),
+        };
         Ok(SegmentHeader {
             log_id: array_at(block, 16),
             number: u64_at(block, 32),
@@ -79,7 +102,13 @@ impl SegmentHeader {
             created_micros: u64_at(block, 80),
             time_before_micros: u64_at(block, 88),
             segment_bytes: u64_at(block, 96),
+            encryption,
         })
+    }
+
+    /// What a frame's payload has beside its records.
+    pub(crate) fn extra_bytes(&self) -> usize {
+        if self.encryption.is_some() { SEAL_BYTES } else { 0 }
     }
 
     /// What frames of this segment mix into their checksum, so that bytes of another log or segment never pass.
@@ -108,10 +137,7 @@ impl FrameHeader {
     /// Fills in the header of a whole frame, of which the payload and the padding stand already.
     pub(crate) fn seal(frame: &mut [u8], fields: FrameFields, chain_before: &Chain, seed: u32) -> Chain {
         frame[0..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
-        frame[8..12].copy_from_slice(&fields.payload_bytes.to_le_bytes());
-        frame[12..16].copy_from_slice(&fields.record_count.to_le_bytes());
-        frame[16..24].copy_from_slice(&fields.first_lsn.to_le_bytes());
-        frame[24..32].copy_from_slice(&fields.time_micros.to_le_bytes());
+        frame[8..32].copy_from_slice(&fields.encode());
         let chain = chain_after(chain_before, frame, fields.payload_bytes);
         frame[32..64].copy_from_slice(&chain);
         let crc = crc32c::crc32c_append(seed, &frame[8..]);
@@ -119,8 +145,9 @@ impl FrameHeader {
         chain
     }
 
-    /// None if these bytes cannot be a frame's beginning. Lengths are capped here, before anyone allocates by them.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<FrameHeader> {
+    /// None if these bytes cannot be the beginning of a frame of the segment. Lengths are capped here, before anyone
+    /// allocates by them.
+    pub(crate) fn decode(bytes: &[u8], segment: &SegmentHeader) -> Option<FrameHeader> {
         if bytes.len() < FRAME_HEADER_BYTES || u32_at(bytes, 0) != FRAME_MAGIC {
             return None;
         }
@@ -132,10 +159,10 @@ impl FrameHeader {
             time_micros: u64_at(bytes, 24),
             chain: array_at(bytes, 32),
         };
-        let payload_bytes = header.payload_bytes as usize;
-        let sound = payload_bytes <= GROUP_BYTES_MAX
+        let records_bytes = (header.payload_bytes as usize).checked_sub(segment.extra_bytes())?;
+        let sound = records_bytes <= GROUP_BYTES_MAX
             && header.record_count >= 1
-            && header.record_count as usize <= payload_bytes / RECORD_HEADER_BYTES
+            && header.record_count as usize <= records_bytes / RECORD_HEADER_BYTES
             && header.first_lsn >= 1
             && header.first_lsn.checked_add(u64::from(header.record_count)).is_some();
         sound.then_some(header)
@@ -153,6 +180,11 @@ impl FrameHeader {
         crc32c::crc32c_append(seed, &frame[8..self.frame_bytes()]) == self.crc
     }
 
+    pub(crate) fn fields(&self) -> FrameFields {
+        let FrameHeader { payload_bytes, record_count, first_lsn, time_micros, .. } = *self;
+        FrameFields { payload_bytes, record_count, first_lsn, time_micros }
+    }
+
     pub(crate) fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         &frame[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + self.payload_bytes as usize]
     }
@@ -164,6 +196,18 @@ pub(crate) struct FrameFields {
     pub(crate) record_count: u32,
     pub(crate) first_lsn: u64,
     pub(crate) time_micros: u64,
+}
+
+impl FrameFields {
+    /// As they stand in the header; an encrypted payload opens with the same ones only.
+    pub(crate) fn encode(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[0..4].copy_from_slice(&self.payload_bytes.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.record_count.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.first_lsn.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.time_micros.to_le_bytes());
+        bytes
+    }
 }
 
 pub(crate) fn chain_after(before: &Chain, frame: &[u8], payload_bytes: u32) -> Chain {

@@ -70,6 +70,10 @@ impl GroupBuilder {
         self.record_count as usize
     }
 
+    pub(crate) fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
     /// Bytes of the records and their lengths; `GROUP_BYTES_MAX` is the limit.
     pub fn bytes(&self) -> usize {
         self.buffer.len() - self.start - FRAME_HEADER_BYTES
@@ -84,8 +88,14 @@ impl GroupBuilder {
         self.record_count = 0;
     }
 
-    pub(crate) fn frame_bytes(&self) -> usize {
-        (self.buffer.len() - self.start).next_multiple_of(BLOCK_BYTES)
+    /// With what the segment's groups have beside their records.
+    pub(crate) fn frame_bytes(&self, extra_bytes: usize) -> usize {
+        (self.buffer.len() - self.start + extra_bytes).next_multiple_of(BLOCK_BYTES)
+    }
+
+    /// The records with their lengths.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.buffer[self.start + FRAME_HEADER_BYTES..]
     }
 
     /// Fills in header and padding, lends the finished frame to `write`, and takes the padding off again, so that a
@@ -99,7 +109,7 @@ impl GroupBuilder {
         write: impl FnOnce(&[u8], Chain) -> T,
     ) -> T {
         let bytes = self.buffer.len();
-        let padded = self.start + self.frame_bytes();
+        let padded = self.start + self.frame_bytes(0);
         let fields =
             FrameFields { payload_bytes: self.bytes() as u32, record_count: self.record_count, first_lsn, time_micros };
         self.buffer.resize(padded, 0);

@@ -1,8 +1,9 @@
 //! A write-ahead log: bytes in, bytes out, durable with one fdatasync a group.
-//! The layout on disk stands in docs/formats.md. Not in here: what a record means, when to group, and what time it is;
-//! a group's time comes in as an argument.
+//! The layout on disk stands in docs/formats.md; groups are encrypted where that is asked for. Not in here: what a
+//! record means, when to group, and what time it is; a group's time comes in as an argument.
 
 pub mod disk;
+mod encryption;
 mod error;
 mod format;
 mod group;

@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vault::Encryption;
+
 use crate::disk::{Disk, DiskFile, DiskLock};
+use crate::encryption::Encryptor;
 use crate::error::Error;
-use crate::format::{BLOCK_BYTES, Chain, SegmentHeader};
+use crate::format::{BLOCK_BYTES, Chain, FrameFields, SegmentHeader, SegmentKey};
 use crate::group::GroupBuilder;
 use crate::options::Options;
 use crate::reader::Reader;
@@ -28,6 +31,9 @@ pub struct Log {
     segment: Arc<Segment>,
     file: Box<dyn DiskFile>,
     end: End,
+    encryption: Encryption,
+    /// Of the segment that is written, if it is an encrypted one.
+    encryptor: Option<Encryptor>,
     poisoned: bool,
     _lock: Box<dyn DiskLock>,
 }
@@ -106,9 +112,12 @@ impl Log {
     }
 
     fn write(&mut self, group: &mut GroupBuilder, time_micros: u64) -> Result<Appended, Error> {
-        let frame_bytes = group.frame_bytes() as u64;
-        if self.end.offset + frame_bytes > self.segment.header.segment_bytes {
-            self.roll(frame_bytes, time_micros)?;
+        let mut frame_bytes = group.frame_bytes(self.segment.header.extra_bytes()) as u64;
+        // Once encryption is switched on, nothing more is written in clear, and the other way round.
+        let is_of_its_kind = self.segment.header.encryption.is_some() == self.encryption.writes().is_some();
+        if self.end.offset + frame_bytes > self.segment.header.segment_bytes || !is_of_its_kind {
+            self.roll(group, time_micros)?;
+            frame_bytes = group.frame_bytes(self.segment.header.extra_bytes()) as u64;
         }
         let header = &self.segment.header;
         let (first_lsn, offset) = (self.end.next_lsn, self.end.offset);
@@ -119,7 +128,17 @@ impl Log {
             file.sync().map_err(|error| Error::io("sync segment", &path())(error))?;
             Ok::<Chain, Error>(chain)
         };
-        let chain = group.sealed(first_lsn, time_micros, &self.end.chain, header.frame_seed(), write)?;
+        let seed = header.frame_seed();
+        let chain = match &mut self.encryptor {
+            None => group.sealed(first_lsn, time_micros, &self.end.chain, seed, write)?,
+            Some(encryptor) => {
+                let fields =
+                    FrameFields { payload_bytes: 0, record_count: group.record_count(), first_lsn, time_micros };
+                let framed = encryptor.frame(group, fields, &self.end.chain, seed);
+                let (frame, chain) = framed.map_err(|source| Error::Key { segment: path(), source })?;
+                write(frame, chain)?
+            }
+        };
 
         self.segment.note_frame(Mark { lsn: first_lsn, time_micros, offset });
         let next_lsn = first_lsn + group.records() as u64;
@@ -130,11 +149,14 @@ impl Log {
 
     /// Goes on in the next segment. Its header is durable before any frame, so that a bad header with frames behind it
     /// can only be damage.
-    fn roll(&mut self, frame_bytes: u64, time_micros: u64) -> Result<(), Error> {
+    fn roll(&mut self, group: &GroupBuilder, time_micros: u64) -> Result<(), Error> {
         let number = self.segment.header.number + 1;
         let path = self.shared.places.segment_path(number);
+        let no_key = |source| Error::Key { segment: path.clone(), source };
+        let encryption = SegmentKey::new(&self.encryption).map_err(no_key)?;
         let file = self.preparer.take(&self.shared.places, number, self.segment_bytes)?;
-        let needed = frame_bytes + BLOCK_BYTES as u64;
+        let extra_bytes = if encryption.is_some() { vault::SEAL_BYTES } else { 0 };
+        let needed = (group.frame_bytes(extra_bytes) + BLOCK_BYTES) as u64;
         if needed > self.segment_bytes {
             fill_zeros(&*file, &path, self.segment_bytes, needed, |_| {})?;
         }
@@ -146,13 +168,19 @@ impl Log {
             created_micros: time_micros,
             time_before_micros: self.end.time_micros,
             segment_bytes: self.segment_bytes.max(needed),
+            encryption,
         };
+        let key = header.key(&self.encryption).map_err(no_key)?;
         write_header(&*file, &path, &header)?;
         let segment = Segment::new(header, Some(Default::default()));
         self.end.offset = BLOCK_BYTES as u64;
         self.shared.publish(self.end, Some(Arc::clone(&segment)));
         let sealed = std::mem::replace(&mut self.segment, segment);
         self.file = file;
+        self.encryptor = key.map(|key| match self.encryptor.take() {
+            Some(encryptor) => encryptor.with_key(key),
+            None => Encryptor::new(key),
+        });
         self.preparer.prepare(number + 1);
         self.preparer.save_marks(&self.shared.places, sealed);
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use vault::Encryption;
+
 use crate::error::Error;
 use crate::format::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
@@ -17,6 +19,8 @@ pub struct Options {
     /// What a new log is called and when it began; random and the system's clock if not given. Ignored by a log that
     /// exists.
     pub identity: Option<Identity>,
+    /// The keys for encrypted segments, and whether new ones are encrypted.
+    pub encryption: Encryption,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +31,13 @@ pub struct Identity {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { segment_bytes: SEGMENT_BYTES_DEFAULT, archive_dir: None, prepare_ahead: true, identity: None }
+        Options {
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            archive_dir: None,
+            prepare_ahead: true,
+            identity: None,
+            encryption: Encryption::Without,
+        }
     }
 }
 

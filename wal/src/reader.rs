@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use vault::Encryption;
+
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::format::Chain;
@@ -70,12 +72,23 @@ impl Reader {
         archive_dir: Option<&Path>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<Reader>, Error> {
+        Reader::open_with_keys(disk, dir, archive_dir, Encryption::Without, progress)
+    }
+
+    /// The same, for a log of which segments may be encrypted. Without their keys everything works but reading records.
+    pub fn open_with_keys(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        archive_dir: Option<&Path>,
+        encryption: Encryption,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<Reader>, Error> {
         let places = Arc::new(Places::new(disk, dir, archive_dir));
         let found = recovery::find(&places, progress)?;
         let Some(tail) = found.tail else { return Ok(None) };
         let end =
             End { next_lsn: tail.next_lsn, chain: tail.chain, time_micros: tail.time_micros, offset: tail.offset };
-        Ok(Some(Reader { shared: Shared::new(places, &found.segments, tail.marks, end) }))
+        Ok(Some(Reader { shared: Shared::new(places, encryption, &found.segments, tail.marks, end) }))
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Reader {
@@ -132,11 +145,13 @@ impl Reader {
     }
 
     pub fn chain_at(&self, lsn: u64) -> Result<Option<GroupRange>, Error> {
-        Ok(self.frame_of(lsn)?.map(|frame| GroupRange {
-            first_lsn: frame.header.first_lsn,
-            last_lsn: frame.header.next_lsn() - 1,
-            time_micros: frame.header.time_micros,
-            chain: frame.header.chain,
+        let Some(view) = self.view_with(lsn)? else { return Ok(None) };
+        let header = self.shared.header_of(&view, lsn)?;
+        Ok(Some(GroupRange {
+            first_lsn: header.first_lsn,
+            last_lsn: header.next_lsn() - 1,
+            time_micros: header.time_micros,
+            chain: header.chain,
         }))
     }
 
@@ -183,14 +198,20 @@ impl Reader {
     }
 
     fn frame_of(&self, lsn: u64) -> Result<Option<Arc<Frame>>, Error> {
+        let Some(view) = self.view_with(lsn)? else { return Ok(None) };
+        self.shared.frame_of(&view, lsn).map(Some)
+    }
+
+    /// None if the record is not durable yet.
+    fn view_with(&self, lsn: u64) -> Result<Option<View>, Error> {
         if lsn == 0 || lsn > self.durable_lsn() {
             return Ok(None);
         }
-        let view: View = self.shared.view();
+        let view = self.shared.view();
         let first_lsn = view.first_lsn();
         if lsn < first_lsn {
             return Err(Error::BeforeFirst { lsn, first_lsn });
         }
-        self.shared.frame_of(&view, lsn).map(Some)
+        Ok(Some(view))
     }
 }

@@ -208,7 +208,7 @@ fn next_frame(
         Ok(bytes) => bytes,
         Err(error) => return Err(read(error)),
     };
-    let Some(header) = FrameHeader::decode(bytes) else { return Ok(Err("no group's header is here")) };
+    let Some(header) = FrameHeader::decode(bytes, segment) else { return Ok(Err("no group's header is here")) };
     if tail.offset + header.frame_bytes() as u64 > limit {
         return Ok(Err("the group would not fit into the segment"));
     }
@@ -222,7 +222,7 @@ fn next_frame(
         "the group is older than the one before it"
     } else if header.chain != chain_after(&tail.chain, frame, header.payload_bytes) {
         "the group does not continue the chain of hashes"
-    } else if !records_add_up(header.payload(frame), header.record_count) {
+    } else if segment.encryption.is_none() && !records_add_up(header.payload(frame), header.record_count) {
         "the lengths of the group's records do not add up"
     } else {
         return Ok(Ok(header));
@@ -275,7 +275,7 @@ fn is_later_frame(
     offset: u64,
     block: &[u8],
 ) -> std::io::Result<bool> {
-    let Some(header) = FrameHeader::decode(block) else { return Ok(false) };
+    let Some(header) = FrameHeader::decode(block, segment) else { return Ok(false) };
     if header.first_lsn <= tail.next_lsn || offset + header.frame_bytes() as u64 > segment.segment_bytes {
         return Ok(false);
     }

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use vault::SealKey;
 
 use crate::disk::{DIRECT_BYTES, Disk, DiskFile};
 use crate::error::Error;
@@ -22,11 +24,13 @@ const FILL_BYTES: u64 = 256 << 10;
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     pub(crate) marks: Mutex<Option<Marks>>,
+    /// Known from the first reading of an encrypted segment on.
+    pub(crate) key: OnceLock<SealKey>,
 }
 
 impl Segment {
     pub(crate) fn new(header: SegmentHeader, marks: Option<Marks>) -> Arc<Segment> {
-        Arc::new(Segment { header, marks: Mutex::new(marks) })
+        Arc::new(Segment { header, marks: Mutex::new(marks), key: OnceLock::new() })
     }
 
     pub(crate) fn note_frame(&self, mark: Mark) {

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::prepare::Preparer;
 use super::{Log, Recovered, TornTail, write_header};
 use crate::disk::{Disk, DiskFile, DiskLock};
+use crate::encryption::Encryptor;
 use crate::error::Error;
-use crate::format::{BLOCK_BYTES, SegmentHeader, chain_of_nothing};
+use crate::format::{BLOCK_BYTES, SegmentHeader, SegmentKey, chain_of_nothing};
 use crate::options::{Identity, Options};
 use crate::reader::shared::{End, Shared};
 use crate::recovery::{self, Tail};
@@ -26,6 +27,14 @@ pub(super) fn open(
     let lock = take_lock(&*disk, dir)?;
     let places = Arc::new(Places::new(disk, dir, options.archive_dir.as_deref()));
     let mut found = recovery::find(&places, progress)?;
+    let key_of = |header: &SegmentHeader| {
+        let no_key = |source| Error::Key { segment: places.segment_path(header.number), source };
+        header.key(&options.encryption).map_err(no_key)
+    };
+    // Before anything is changed: without the keys the log could not be gone on with.
+    if let Some(last) = found.segments.last() {
+        key_of(last)?;
+    }
     if let Some(number) = found.blank {
         let path = places.segment_path(number);
         places.disk.remove(&path).map_err(Error::io("remove empty segment", &path))?;
@@ -45,8 +54,10 @@ pub(super) fn open(
     };
 
     let end = End { next_lsn: tail.next_lsn, chain: tail.chain, time_micros: tail.time_micros, offset: tail.offset };
-    let shared = Shared::new(Arc::clone(&places), &found.segments, tail.marks, end);
+    let encryption = options.encryption.clone();
+    let shared = Shared::new(Arc::clone(&places), encryption.clone(), &found.segments, tail.marks, end);
     let segment = shared.last_segment();
+    let encryptor = key_of(&segment.header)?.map(Encryptor::new);
     let preparer = Preparer::new(options.prepare_ahead, &places, options.segment_bytes);
     preparer.prepare(segment.header.number + 1);
     let recovered = Recovered { last_lsn: end.next_lsn - 1, last_time_micros: end.time_micros, torn };
@@ -57,6 +68,8 @@ pub(super) fn open(
         segment,
         file,
         end,
+        encryption,
+        encryptor,
         poisoned: false,
         _lock: lock,
     };
@@ -76,6 +89,9 @@ fn begin(places: &Places, options: &Options) -> Result<(Box<dyn DiskFile>, Segme
         log_id: rand::random(),
         created_micros: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as u64),
     });
+    let path = places.segment_path(1);
+    let no_key = |source| Error::Key { segment: path.clone(), source };
+    let encryption = SegmentKey::new(&options.encryption).map_err(no_key)?;
     let header = SegmentHeader {
         log_id,
         number: 1,
@@ -84,8 +100,8 @@ fn begin(places: &Places, options: &Options) -> Result<(Box<dyn DiskFile>, Segme
         created_micros,
         time_before_micros: 0,
         segment_bytes: options.segment_bytes,
+        encryption,
     };
-    let path = places.segment_path(1);
     let file = places.make_zeroed(1, options.segment_bytes, |_| {})?;
     write_header(&*file, &path, &header)?;
     let tail = Tail {

@@ -9,17 +9,17 @@ const CACHE_BYTES_MAX: usize = 8 << 20;
 /// What an entry costs beside its bytes, about.
 const ENTRY_BYTES: usize = 256;
 
-/// One whole frame whose checksum holds.
+/// The records of one frame whose checksum holds, in clear.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) header: FrameHeader,
-    pub(super) bytes: Vec<u8>,
+    pub(super) records: Vec<u8>,
 }
 
 impl Frame {
     pub(super) fn record(&self, lsn: u64) -> Option<&[u8]> {
         let index = lsn.checked_sub(self.header.first_lsn)?;
-        let mut rest = self.header.payload(&self.bytes);
+        let mut rest = self.records.as_slice();
         for _ in 0..index {
             rest = rest.get(RECORD_HEADER_BYTES + length_of_first(rest)?..)?;
         }
@@ -60,17 +60,17 @@ impl FrameCache {
     pub(super) fn put(&mut self, frame: Arc<Frame>) {
         let first_lsn = frame.header.first_lsn;
         self.uses += 1;
-        self.bytes += frame.bytes.len() + ENTRY_BYTES;
+        self.bytes += frame.records.len() + ENTRY_BYTES;
         self.by_use.insert(self.uses, first_lsn);
         // Two readers may have read the same frame at the same time.
         if let Some((used, old)) = self.frames.insert(first_lsn, (self.uses, frame)) {
             self.by_use.remove(&used);
-            self.bytes -= old.bytes.len() + ENTRY_BYTES;
+            self.bytes -= old.records.len() + ENTRY_BYTES;
         }
         while self.bytes > CACHE_BYTES_MAX {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
             if let Some((_, frame)) = self.frames.remove(&oldest) {
-                self.bytes -= frame.bytes.len() + ENTRY_BYTES;
+                self.bytes -= frame.records.len() + ENTRY_BYTES;
             }
         }
     }
@@ -83,7 +83,7 @@ mod tests {
     fn frame(first_lsn: u64, bytes: usize) -> Arc<Frame> {
         let header =
             FrameHeader { crc: 0, payload_bytes: 0, record_count: 10, first_lsn, time_micros: 0, chain: [0; 32] };
-        Arc::new(Frame { header, bytes: vec![0; bytes] })
+        Arc::new(Frame { header, records: vec![0; bytes] })
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
+use vault::SealKey;
+
 use super::cache::Frame;
 use super::shared::{Shared, View};
 use crate::disk::DiskFile;
+use crate::encryption;
 use crate::error::Error;
 use crate::format::{BLOCK_BYTES, Chain, FRAME_HEADER_BYTES, FrameHeader, SegmentHeader, records_add_up};
 use crate::segment::marks::{MARK_STEP_BYTES, Mark, Marks};
@@ -27,10 +30,49 @@ impl Shared {
         let index = view.index_of(lsn);
         let mut window = Window::new(MARK_STEP_BYTES as usize);
         let place = self.place_of(view, index, lsn, &mut window)?;
-        let bytes = window.loaded(place.offset, place.header.frame_bytes()).to_vec();
-        let frame = Arc::new(Frame { header: place.header, bytes });
+        let bytes = window.loaded(place.offset, place.header.frame_bytes());
+        let records = match self.key(&view.segments[index])? {
+            None => place.header.payload(bytes).to_vec(),
+            Some(key) => {
+                let mut records = Vec::new();
+                self.open_frame(view, index, &key, &place.header, place.offset, bytes, &mut records)?;
+                records
+            }
+        };
+        let frame = Arc::new(Frame { header: place.header, records });
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(Arc::clone(&frame));
         Ok(frame)
+    }
+
+    /// The header of the frame that holds a record, for which no key is needed.
+    pub(super) fn header_of(&self, view: &View, lsn: u64) -> Result<FrameHeader, Error> {
+        if let Some(frame) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(lsn) {
+            return Ok(frame.header);
+        }
+        let mut window = Window::new(MARK_STEP_BYTES as usize);
+        Ok(self.place_of(view, view.index_of(lsn), lsn, &mut window)?.header)
+    }
+
+    /// Decrypts the records of a frame, and looks whether they add up.
+    #[allow(clippy::too_many_arguments)] // Where the frame is, and what is in it.
+    pub(super) fn open_frame(
+        &self,
+        view: &View,
+        index: usize,
+        key: &SealKey,
+        header: &FrameHeader,
+        offset: u64,
+        frame: &[u8],
+        records: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let corrupt = |what| self.corrupt(view, index, offset, header.first_lsn, what);
+        let opened = encryption::open(key, header, frame, records);
+        opened
+            .map_err(|_| corrupt("the group was not encrypted with its segment's key, or was changed by somebody"))?;
+        if !records_add_up(records, header.record_count) {
+            return Err(corrupt("the lengths of the group's records do not add up"));
+        }
+        Ok(())
     }
 
     /// Where the frame that holds a durable record begins.
@@ -143,7 +185,7 @@ impl Shared {
             _ => Error::io("read segment", &self.segment_path(view, index))(error),
         };
         let bytes = window.at(file, offset, FRAME_HEADER_BYTES, limit).map_err(read)?;
-        let header = FrameHeader::decode(bytes).ok_or_else(|| corrupt("no group's header is here"))?;
+        let header = FrameHeader::decode(bytes, segment).ok_or_else(|| corrupt("no group's header is here"))?;
         let frame = window.at(file, offset, header.frame_bytes(), limit).map_err(read)?;
         if !header.crc_holds(frame, segment.frame_seed()) {
             return Err(corrupt("the group's checksum does not match"));
@@ -151,7 +193,7 @@ impl Shared {
         if header.first_lsn != lsn {
             return Err(corrupt("the group has another record number"));
         }
-        if !records_add_up(header.payload(frame), header.record_count) {
+        if segment.encryption.is_none() && !records_add_up(header.payload(frame), header.record_count) {
             return Err(corrupt("the lengths of the group's records do not add up"));
         }
         Ok(header)

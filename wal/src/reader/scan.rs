@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use vault::SealKey;
+
 use super::cache::length_of_first;
 use super::shared::{Shared, View};
 use crate::disk::DiskFile;
@@ -19,11 +21,15 @@ pub struct Scan {
     from_lsn: u64,
     position: Option<Position>,
     window: Window,
+    /// The records of an encrypted group.
+    decrypted: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Position {
     index: usize,
+    /// If the segment is encrypted.
+    key: Option<SealKey>,
     file: Arc<dyn DiskFile>,
     offset: u64,
     next_lsn: u64,
@@ -31,7 +37,7 @@ struct Position {
     chain: Option<Chain>,
 }
 
-/// One group, lent from the scan's buffer.
+/// One group, lent from the scan's buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupView<'a> {
     /// Of the whole group: `records` may begin later, in the first group of a scan.
@@ -74,7 +80,8 @@ impl<'a> Iterator for Records<'a> {
 impl Scan {
     pub(super) fn new(shared: Arc<Shared>, from_lsn: u64) -> Scan {
         let view = shared.view();
-        Scan { shared, view, from_lsn: from_lsn.max(1), position: None, window: Window::new(SCAN_READ_BYTES) }
+        let (from_lsn, window) = (from_lsn.max(1), Window::new(SCAN_READ_BYTES));
+        Scan { shared, view, from_lsn, position: None, window, decrypted: Vec::new() }
     }
 
     /// The next durable group, or none for now.
@@ -92,16 +99,18 @@ impl Scan {
         };
         // A scan that failed stays where it was: asking again gives the same error, not the group behind it.
         let result = self.step(&mut position);
+        let is_encrypted = position.key.is_some();
         self.position = Some(position);
         let (offset, header) = result?;
         let frame = self.window.loaded(offset, header.frame_bytes());
+        let payload = if is_encrypted { &self.decrypted } else { header.payload(frame) };
         Ok(Some(GroupView {
             first_lsn: header.first_lsn,
             last_lsn: header.next_lsn() - 1,
             time_micros: header.time_micros,
             chain: header.chain,
             from_lsn: self.from_lsn,
-            payload: header.payload(frame),
+            payload,
         }))
     }
 
@@ -112,9 +121,11 @@ impl Scan {
         }
         let index = self.view.index_of(self.from_lsn);
         let place = self.shared.place_of(&self.view, index, self.from_lsn, &mut self.window)?;
-        let file = self.shared.file(self.view.segments[index].header.number)?;
+        let segment = &self.view.segments[index];
+        let file = self.shared.file(segment.header.number)?;
+        let key = self.shared.key(segment)?;
         let next_lsn = place.header.first_lsn;
-        Ok(Position { index, file, offset: place.offset, next_lsn, chain: place.chain_before })
+        Ok(Position { index, key, file, offset: place.offset, next_lsn, chain: place.chain_before })
     }
 
     /// Verifies the next frame and moves behind it; gives where it stands.
@@ -132,6 +143,9 @@ impl Scan {
             return Err(shared.corrupt(view, at.index, at.offset, at.next_lsn, what));
         }
         let offset = at.offset;
+        if let Some(key) = &at.key {
+            shared.open_frame(view, at.index, key, &header, offset, frame, &mut self.decrypted)?;
+        }
         at.offset += header.frame_bytes() as u64;
         at.next_lsn = header.next_lsn();
         at.chain = Some(header.chain);
@@ -145,7 +159,9 @@ impl Scan {
             let what = "the segment does not continue the chain of hashes";
             return Err(self.shared.corrupt(&self.view, index, 0, at.next_lsn, what));
         }
+        let key = self.shared.key(&self.view.segments[index])?;
         at.file = self.shared.file(header.number)?;
+        at.key = key;
         at.index = index;
         at.offset = BLOCK_BYTES as u64;
         at.chain = Some(header.chain_before);

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use vault::{Encryption, SealKey};
+
 use super::cache::FrameCache;
 use crate::disk::DiskFile;
 use crate::error::Error;
@@ -16,6 +18,7 @@ const OPEN_FILES_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) places: Arc<Places>,
+    encryption: Encryption,
     durable_lsn: AtomicU64,
     view: RwLock<View>,
     pub(super) cache: Mutex<FrameCache>,
@@ -62,13 +65,20 @@ impl View {
 
 impl Shared {
     /// The marks are those of the last segment; earlier ones load theirs when asked.
-    pub(crate) fn new(places: Arc<Places>, headers: &[SegmentHeader], marks: Marks, end: End) -> Arc<Shared> {
+    pub(crate) fn new(
+        places: Arc<Places>,
+        encryption: Encryption,
+        headers: &[SegmentHeader],
+        marks: Marks,
+        end: End,
+    ) -> Arc<Shared> {
         let mut marks = Some(marks);
         let mut segments: Vec<Arc<Segment>> =
             headers.iter().rev().map(|header| Segment::new(*header, marks.take())).collect();
         segments.reverse();
         Arc::new(Shared {
             places,
+            encryption,
             durable_lsn: AtomicU64::new(end.next_lsn - 1),
             view: RwLock::new(View { segments: Arc::new(segments), end }),
             cache: Mutex::new(FrameCache::new()),
@@ -97,6 +107,19 @@ impl Shared {
     pub(crate) fn last_segment(&self) -> Arc<Segment> {
         let view = self.view();
         Arc::clone(&view.segments[view.segments.len() - 1])
+    }
+
+    /// The key of an encrypted segment; none if it stands in clear.
+    pub(super) fn key(&self, segment: &Segment) -> Result<Option<SealKey>, Error> {
+        if segment.header.encryption.is_none() {
+            return Ok(None);
+        }
+        if let Some(key) = segment.key.get() {
+            return Ok(Some(key.clone()));
+        }
+        let no_key = |source| Error::Key { segment: self.places.segment_path(segment.header.number), source };
+        let key = segment.header.key(&self.encryption).map_err(no_key)?;
+        Ok(key.map(|key| segment.key.get_or_init(|| key).clone()))
     }
 
     pub(super) fn file(&self, number: u64) -> Result<Arc<dyn DiskFile>, Error> {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use vault::{Encryption, Keyring};
 use wal::Log;
 use wal::disk::{Disk, SimDisk};
 
@@ -14,16 +15,26 @@ fn archive_dir() -> &'static Path {
     Path::new("/data/archive")
 }
 
-fn reopen(disk: &SimDisk) -> Result<(Log, wal::Recovered), wal::Error> {
-    let options = wal::Options { archive_dir: Some(archive_dir().to_owned()), ..options() };
-    open_with(disk, options)
+fn reopen(disk: &SimDisk, encryption: &Encryption) -> Result<(Log, wal::Recovered), wal::Error> {
+    let archive_dir = Some(archive_dir().to_owned());
+    open_with(disk, wal::Options { archive_dir, encryption: encryption.clone(), ..options() })
+}
+
+/// By turns a log in clear, one that is encrypted, and one that changes from one to the other each time it is opened.
+fn encryption(seed: u64, done: usize) -> Encryption {
+    let keys = Keyring::for_simulation(seed).expect("keys of a seed");
+    match (seed % 3, done % 20) {
+        (0, _) => Encryption::Without,
+        (1, _) | (_, 0..10) => Encryption::On(keys),
+        _ => Encryption::ReadOnly(keys),
+    }
 }
 
 /// Opens, appends, archives and opens again until done or dead; says how many of the groups were acknowledged.
-fn work(disk: &SimDisk, all: &[Group], done: usize) -> usize {
+fn work(seed: u64, disk: &SimDisk, all: &[Group], done: usize) -> usize {
     let mut done = done;
     while done < all.len() {
-        let Ok((mut log, _)) = reopen(disk) else { return done };
+        let Ok((mut log, _)) = reopen(disk, &encryption(seed, done)) else { return done };
         for group in all[done..].iter().take(10) {
             if append(&mut log, group).is_err() {
                 return done;
@@ -42,16 +53,16 @@ fn check(seed: u64, all: &[Group], crash_at: u64) {
     let what = format!("seed {seed}, power lost at operation {crash_at}");
     let disk = SimDisk::new(seed ^ (crash_at << 20));
     disk.crash_at(crash_at);
-    let mut done = work(&disk, all, 0);
+    let mut done = work(seed, &disk, all, 0);
     // The second power cut falls into the recovery from the first.
     for again in [Some(1 + crash_at % 23), None] {
         disk.crash();
         if let Some(operation) = again {
             disk.crash_at(operation);
-            drop(reopen(&disk));
+            drop(reopen(&disk, &encryption(seed, done)));
             continue;
         }
-        let (log, recovered) = reopen(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (log, recovered) = reopen(&disk, &encryption(seed, done)).unwrap_or_else(|error| panic!("{what}: {error}"));
         let read = read_all(&log.reader()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(read.len() == done || read.len() == done + 1, "{what}: {done} acknowledged, {} read", read.len());
         assert_eq!(read, all[..read.len()], "{what}");
@@ -59,8 +70,8 @@ fn check(seed: u64, all: &[Group], crash_at: u64) {
         assert_eq!(recovered.last_lsn, records as u64, "{what}");
         done = read.len();
     }
-    assert_eq!(work(&disk, all, done), all.len(), "{what}: goes on");
-    let (log, recovered) = reopen(&disk).unwrap();
+    assert_eq!(work(seed, &disk, all, done), all.len(), "{what}: goes on");
+    let (log, recovered) = reopen(&disk, &encryption(seed, done)).unwrap();
     assert_eq!(recovered.torn, None, "{what}");
     assert_eq!(read_all(&log.reader()).unwrap(), all, "{what}");
 }
@@ -70,7 +81,7 @@ fn power_lost_at_each_operation() {
     for seed in 1..=6 {
         let all = groups(seed, GROUPS, 250_000);
         let disk = SimDisk::new(seed);
-        assert_eq!(work(&disk, &all, 0), GROUPS);
+        assert_eq!(work(seed, &disk, &all, 0), GROUPS);
         let operations = disk.operations();
         assert!(operations > 100, "{operations}");
         for crash_at in (1..=operations).filter(|operation| operation % 6 == seed % 6) {
@@ -84,7 +95,7 @@ fn power_lost_at_each_operation_of_a_small_log() {
     for seed in 1..=4 {
         let all = groups(seed, 12, 2_000);
         let disk = SimDisk::new(seed);
-        assert_eq!(work(&disk, &all, 0), 12);
+        assert_eq!(work(seed, &disk, &all, 0), 12);
         for crash_at in 1..=disk.operations() {
             check(seed, &all, crash_at);
         }
@@ -146,11 +157,13 @@ fn the_same_seed_gives_the_same_disk() {
         let disk = SimDisk::new(seed);
         let all = groups(3, GROUPS, 100_000);
         disk.crash_at(90);
-        let done = work(&disk, &all, 0);
+        let done = work(seed, &disk, &all, 0);
         disk.crash();
-        let (log, recovered) = reopen(&disk).unwrap();
+        let (log, recovered) = reopen(&disk, &encryption(seed, done)).unwrap();
         let names = disk.list(crate::workload::dir()).unwrap();
         (done, recovered, log.reader().chain_at_end(), names, disk.operations())
     };
-    assert_eq!(run(5), run(5));
+    for seed in 5..8 {
+        assert_eq!(run(seed), run(seed));
+    }
 }

@@ -4,6 +4,7 @@
 
 mod archive;
 mod crashes;
+mod encryption;
 mod faults;
 mod fixture;
 mod flips;
