@@ -11,6 +11,9 @@ use crate::store::Role;
 
 pub const ACCESS_MICROS: i64 = 10 * MINUTE;
 
+/// By how much the clock may have been set back.
+const AHEAD_SECONDS_MAX: i64 = 60;
+
 const ISSUER: &str = "florin";
 const AUDIENCE: &str = "florin-api";
 const KIND: &str = "at+jwt";
@@ -40,6 +43,9 @@ struct Claims {
     iat: i64,
     exp: i64,
     jti: Uuid,
+    /// Never in a token of ours; one that has it is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
 }
 
 impl Tokens {
@@ -66,6 +72,7 @@ impl Tokens {
             iat: now / SECOND,
             exp: expires_at / SECOND,
             jti: super::new_id(),
+            nbf: None,
         };
         let header = Header { typ: Some(KIND.to_owned()), ..Header::new(Algorithm::HS256) };
         let token = encode(&header, &claims, &self.signing).expect("the claims are JSON and the key is one of HS256");
@@ -75,15 +82,27 @@ impl Tokens {
     /// Nothing for whatever is not a token of ours that is still good; why is not told.
     pub fn check(&self, token: &str, now: i64) -> Option<Access> {
         let header = decode_header(token).ok()?;
-        // A token that brings its own key, or is meant for something else, is refused before anything is computed.
-        let brings_key = header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some();
+        // A token that brings or names its own key, or is meant for something else, is refused before anything is computed.
+        let brings_key = header.jwk.is_some()
+            || header.jku.is_some()
+            || header.kid.is_some()
+            || header.x5u.is_some()
+            || header.x5c.is_some();
         if header.typ.as_deref() != Some(KIND) || header.alg != Algorithm::HS256 || brings_key {
             return None;
         }
         let claims = decode::<Claims>(token, &self.checking, &self.validation).ok()?.claims;
         let expires_at = claims.exp.checked_mul(SECOND)?;
         let role = Role::by_name(&claims.role)?;
-        (now < expires_at).then_some(Access { account: claims.sub, session: claims.sid, role, expires_at })
+        // What was made ahead of the clock by more than clocks differ was not made by this server.
+        let begins_at =
+            claims.nbf.unwrap_or(0).max(claims.iat.saturating_sub(AHEAD_SECONDS_MAX)).checked_mul(SECOND)?;
+        (begins_at <= now && now < expires_at).then_some(Access {
+            account: claims.sub,
+            session: claims.sid,
+            role,
+            expires_at,
+        })
     }
 }
 

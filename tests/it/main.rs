@@ -28,6 +28,10 @@ mod people_codes;
 mod people_passwords;
 mod people_rates;
 mod people_rig;
+mod people_second_factor;
+mod people_sessions;
+mod people_step_up;
+mod people_tokens;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;
