@@ -8,12 +8,17 @@ use super::answer::Answer;
 use super::call::Call;
 use super::problem::{Code, Problem};
 use super::wire::auth::{
-    ConfirmationAnswer, ConfirmationAsked, ConfirmationRequest, DoneAnswer, EnrolmentAnswer, FactorRequest,
-    PasswordChange, RecoveryCodesAnswer, SessionAnswer, Shown,
+    ConfirmationAnswer, ConfirmationAsked, ConfirmationRequest, CredentialsAnswer, DoneAnswer, EnrolmentAnswer,
+    FactorRequest, PasswordChange, RecoveryCodesAnswer, SessionAnswer, Shown,
 };
 use super::wire::{Id, Page, Time, parse_id, read};
 use crate::ledger::{Amount, Currency, WalletId};
 use crate::services::{passwords, second_factor, sessions, step_up};
+
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    let credentials = second_factor::credentials(call.people()?, call.principal.account).await?;
+    Ok(Answer::ok(&CredentialsAnswer::new(credentials)))
+}
 
 pub(super) async fn change_password(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;

@@ -222,6 +222,7 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::LogOutEverywhere => credentials::log_out_everywhere(call).await,
         Route::SessionList => credentials::list_sessions(call).await,
         Route::SessionEnd => credentials::end_session(call).await,
+        Route::CredentialsRead => credentials::show(call).await,
         Route::PasswordChange => credentials::change_password(call).await,
         Route::TotpBegin => credentials::begin_totp(call).await,
         Route::TotpConfirm => credentials::confirm_totp(call).await,

@@ -71,6 +71,7 @@ routes! {
     LogOutEverywhere = Post "/v1/auth/logout-everywhere" ME;
     SessionList = Get "/v1/me/sessions" ME;
     SessionEnd = Post "/v1/me/sessions/{id}/end" ME;
+    CredentialsRead = Get "/v1/me/credentials" ME;
     PasswordChange = Post "/v1/me/password" ME;
     TotpBegin = Post "/v1/me/totp" ME;
     TotpConfirm = Post "/v1/me/totp/confirm" ME;

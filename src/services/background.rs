@@ -9,7 +9,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
-use super::{Services, accounts, codes};
+use super::{Services, accounts, sign_in};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
 #[derive(Clone, Copy)]
@@ -30,9 +30,9 @@ const JOBS: &[Job] = &[
         run: |services| Box::pin(async move { accounts::sweep(&services).await }),
     },
     Job {
-        name: "codes",
+        name: "credentials",
         period: Duration::from_secs(600),
-        run: |services| Box::pin(async move { codes::forget(&services).await }),
+        run: |services| Box::pin(async move { sign_in::forget(&services).await }),
     },
 ];
 

@@ -73,7 +73,7 @@ pub async fn redeem_registration(
     Ok((kind, services.seal.open("registrations.address", &sealed)?))
 }
 
-/// Forgets what nobody can use any more. Run now and then.
+/// Forgets codes that nobody can use any more, and who has long stopped trying.
 pub async fn forget(services: &Services) -> Result<(), Fault> {
     let mut tx = services.store.begin().await?;
     challenges::forget(&mut tx, services.now() - DAY).await?;

@@ -12,10 +12,10 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 use zxcvbn::{Score, zxcvbn};
 
-use super::clock::SECOND;
 use super::fault::{Fault, Why};
 use super::principal::Principal;
 use super::{Services, accounts, pace, sessions};
+use crate::engine::Failure;
 use crate::store::factors;
 use crate::store::sessions::By;
 
@@ -135,7 +135,7 @@ impl Hashing {
         work: impl FnOnce(&str) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let broken = |what: &str| Fault::Broken { what: format!("passwords cannot be hashed: {what}") };
-        let _waiting = self.waiting.try_acquire().map_err(|_| Fault::wait(SECOND))?;
+        let _waiting = self.waiting.try_acquire().map_err(|_| Fault::Failed(Failure::Overloaded))?;
         let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(|_| broken("the server is stopping"))?;
         self.runs.fetch_add(1, Ordering::Relaxed);
         // The permit goes along: whoever asked may have gone, and the memory is still taken.

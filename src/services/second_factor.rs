@@ -77,13 +77,13 @@ pub async fn confirm(services: &Services, principal: &Principal, code: &str) -> 
         return Err(codes::wrong());
     }
     factors::confirm_totp(&mut tx, id, services.now()).await?;
-    changed(services, tx, id, "second_factor_added", true).await
+    changed(services, tx, id, "totp_added", true).await
 }
 
 /// The account has no second factor any more.
 pub async fn remove(services: &Services, principal: &Principal, factor: &Factor) -> Result<(), Fault> {
     let tx = shown(services, principal.account, factor).await?;
-    changed(services, tx, principal.account, "second_factor_removed", false).await.map(drop)
+    changed(services, tx, principal.account, "totp_removed", false).await.map(drop)
 }
 
 /// New recovery codes; those before are good for nothing.
@@ -96,12 +96,20 @@ pub async fn renew_recovery(
     changed(services, tx, principal.account, "recovery_codes_made", true).await
 }
 
-/// Whether the account has a second factor, and how many recovery codes are left.
-pub async fn of(services: &Services, account: Uuid) -> Result<(bool, i64), Fault> {
+/// What an account's owner signs in by, beside codes to his addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Credentials {
+    pub has_password: bool,
+    pub has_device: bool,
+    pub recovery_codes_left: i64,
+}
+
+pub async fn credentials(services: &Services, account: Uuid) -> Result<Credentials, Fault> {
     let mut c = services.store.read().await?;
-    let totp = factors::totp(&mut c, account).await?;
-    let left = factors::recovery_codes_left(&mut c, account).await?;
-    Ok((totp.is_some_and(|totp| totp.confirmed_at.is_some()), left))
+    let has_password = factors::password(&mut c, account).await?.is_some();
+    let has_device = factors::totp(&mut c, account).await?.is_some_and(|totp| totp.confirmed_at.is_some());
+    let recovery_codes_left = factors::recovery_codes_left(&mut c, account).await?;
+    Ok(Credentials { has_password, has_device, recovery_codes_left })
 }
 
 /// A try, counted for the account if the transaction is committed; right ones are used up.

@@ -21,6 +21,8 @@ pub const API_KEY_PREFIX: &str = "fmk_";
 /// A session that nobody uses for so long is over.
 pub const SESSION_MICROS: i64 = 30 * DAY;
 
+/// For how long a session that is over, and a token that was used, are kept. The reuse of an older token is not seen.
+const KEPT_MICROS: i64 = 90 * DAY;
 /// A session that began within this time is a recent one.
 pub const RECENT_MICROS: i64 = 10 * MINUTE;
 
@@ -91,10 +93,10 @@ pub async fn refresh(services: &Services, token: &SecretString) -> Result<(Grant
     if !sessions::use_token(&mut tx, &hash, now).await? {
         if sessions::end(&mut tx, id, "refresh token used twice", now).await? {
             tell_change(services, &mut tx, &account, "refresh_token_reused").await?;
+            services.doors.end_session(id, now);
+            tracing::info!(session = %id, "a refresh token was used twice, and its session ended");
         }
-        services.doors.end_session(id, now);
         tx.commit().await?;
-        tracing::info!(session = %id, "a refresh token was used twice, and its session ended");
         return Err(not_good());
     }
     sign_in::must_be_admitted(&account)?;
@@ -139,6 +141,20 @@ pub async fn end_everywhere(services: &Services, account: Uuid, because: &str) -
     let mut tx = services.store.begin().await?;
     end_all(services, &mut tx, account, None, because).await?;
     Ok(tx.commit().await?)
+}
+
+/// Forgets sessions that have long been over, and tokens that were used long ago.
+pub async fn forget(services: &Services) -> Result<(), Fault> {
+    const ROWS_MAX: i64 = 1000;
+    // A step at a time, so that nobody waits long for the database.
+    loop {
+        let mut tx = services.store.begin().await?;
+        let rows = sessions::forget(&mut tx, services.now() - KEPT_MICROS, ROWS_MAX).await?;
+        tx.commit().await?;
+        if rows == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// A page of an account's open sessions, the newest first, and whether there are more.

@@ -119,6 +119,12 @@ pub async fn by_second_factor(
     kept(tx, outcome).await
 }
 
+/// Forgets what nobody can sign in by any more. Run now and then.
+pub async fn forget(services: &Services) -> Result<(), Fault> {
+    codes::forget(services).await?;
+    sessions::forget(services).await
+}
+
 /// Whether the account's state lets its owner in. Who waits for approval may look at what he has.
 pub(super) fn must_be_admitted(account: &Account) -> Result<(), Fault> {
     match account.state {

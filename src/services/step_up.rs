@@ -57,8 +57,8 @@ pub async fn ask(
             locale: account.locale.clone(),
             kind: notices::Kind::Code,
             params: json!({
-                "code": code, "minutes": codes::CODE_MICROS / MINUTE,
-                "amount": format_minor(amount.minor(), currency), "currency": currency.code(), "payee": payee.trim(),
+                "code": code, "minutes": codes::CODE_MICROS / MINUTE, "payee": payee.trim(),
+                "amount": { "amount": format_minor(amount.minor(), currency), "currency": currency.code() },
             }),
             expires_at: Some(expires_at),
         };

@@ -124,6 +124,21 @@ pub async fn end_all(
     rows.iter().map(|row| uuid_of(row.try_get("id")?)).collect()
 }
 
+/// Removes up to `rows_max` tokens and as many sessions that were used, or over, before; says how many it were.
+pub async fn forget(c: &mut AnyConnection, before: i64, rows_max: i64) -> Result<u64, StoreError> {
+    let used = "DELETE FROM refresh_tokens WHERE token_hash IN \
+                (SELECT token_hash FROM refresh_tokens WHERE used_at < $1 LIMIT $2)";
+    let unused = "DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens \
+                  JOIN sessions ON sessions.id = refresh_tokens.session WHERE sessions.expires_at < $1 LIMIT $2)";
+    let over = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 AND NOT EXISTS \
+                (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.session = sessions.id) LIMIT $2)";
+    let mut rows = 0;
+    for sql in [used, unused, over] {
+        rows += sqlx::query(sql).bind(before).bind(rows_max).execute(&mut *c).await?.rows_affected();
+    }
+    Ok(rows)
+}
+
 /// Sessions that ended since, for those access tokens may still be about.
 pub async fn ended_since(c: &mut AnyConnection, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let rows = sqlx::query("SELECT id, ended_at FROM sessions WHERE ended_at >= $1").bind(since).fetch_all(c).await?;

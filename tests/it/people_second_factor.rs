@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use florin::services::clock::{DAY, MINUTE, SECOND};
 use florin::store::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use totp_rs::{Builder, Secret};
 
@@ -81,8 +81,12 @@ async fn it_is_asked_for_once_it_was_confirmed() {
     let wrong = post(&people, &asha, "/v1/me/totp/confirm", &code_body("000000")).await;
     assert_eq!((wrong.status, wrong.code().as_str()), (422, "INVALID_CODE"));
     // A second beginning has a new secret.
+    let before = people.get_as(&asha, "/v1/me/credentials").await.json();
     let (device, recovery) = enrol(&people, &asha).await;
     assert_eq!(recovery.len(), 10);
+    let after = people.get_as(&asha, "/v1/me/credentials").await.json();
+    assert_eq!(before, json!({ "password": false, "totp": false, "recovery_codes_left": 0 }));
+    assert_eq!(after, json!({ "password": false, "totp": true, "recovery_codes_left": 10 }));
     let again = post(&people, &asha, "/v1/me/totp", "").await;
     assert_eq!((again.status, again.code().as_str()), (409, "INVALID_STATE"));
     let token = first_factor(&people, &asha).await;
@@ -165,7 +169,7 @@ async fn recovery_codes_are_good_once_each() {
     assert_eq!(second_factor(&people, &token, "recovery_code", new).await.status, 200);
     let told = people.told(asha.account.id, "security_changed").await;
     let told: Vec<&str> = told.iter().map(|notice| notice["what"].as_str().unwrap()).collect();
-    let expected = ["second_factor_added", "recovery_code_used", "recovery_codes_made", "recovery_code_used"];
+    let expected = ["totp_added", "recovery_code_used", "recovery_codes_made", "recovery_code_used"];
     assert_eq!(told, expected);
     people.stop().await;
 }

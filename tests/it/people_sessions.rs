@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use florin::services::clock::{DAY, MINUTE};
+use florin::services::sessions;
 use florin::store::Role;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -28,6 +29,14 @@ async fn is_in(people: &People, token: &str) -> bool {
     }
 }
 
+/// Sessions and tokens in the database.
+async fn kept(people: &People) -> (i64, i64) {
+    let mut c = people.services.store.read().await.unwrap();
+    let sessions: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sessions").fetch_one(&mut *c).await.unwrap();
+    let tokens: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM refresh_tokens").fetch_one(&mut *c).await.unwrap();
+    (sessions, tokens)
+}
+
 #[tokio::test]
 async fn refreshing_goes_on_for_as_long_as_it_is_done() {
     let people = People::start().await;
@@ -44,6 +53,15 @@ async fn refreshing_goes_on_for_as_long_as_it_is_done() {
     people.services.clock.advance(30 * DAY);
     let late = refresh(&people, &token).await;
     assert_eq!((late.status, late.code().as_str()), (401, "INVALID_TOKEN"), "nobody used it for 30 days");
+    assert_eq!(kept(&people).await, (1, 5), "the newest token, and those that were used");
+    people.services.clock.advance(80 * DAY);
+    sessions::forget(&people.services).await.unwrap();
+    let (sessions_kept, tokens_kept) = kept(&people).await;
+    assert_eq!(sessions_kept, 1);
+    assert!(tokens_kept < 5, "what was used long ago is forgotten: {tokens_kept}");
+    people.services.clock.advance(11 * DAY);
+    sessions::forget(&people.services).await.unwrap();
+    assert_eq!(kept(&people).await, (0, 0));
     people.stop().await;
 }
 

@@ -78,7 +78,7 @@ async fn above_the_threshold_a_payment_is_confirmed() {
     );
     let id = asked["confirmation"].as_str().unwrap();
     let told = shop.people.notice(id).await;
-    assert_eq!((told["amount"].as_str(), told["payee"].as_str()), (Some("10000.01"), Some("@Ravi")));
+    assert_eq!((told["amount"]["amount"].as_str(), told["payee"].as_str()), (Some("10000.01"), Some("@Ravi")));
     let code = told["code"].as_str().unwrap();
     // Only who was asked can confirm; nobody else even uses up a try.
     let path = format!("/v1/me/confirmations/{id}/verify");

@@ -105,6 +105,11 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             codes: &[Code::InvalidId, Code::NotFound],
             ..CREDENTIALS
         },
+        Route::CredentialsRead => Described {
+            summary: "What the caller signs in by, beside codes to his addresses",
+            success: Success::Json("200", "Credentials"),
+            ..CREDENTIALS
+        },
         Route::PasswordChange => Described {
             summary: "Set or change the password",
             description: Some(

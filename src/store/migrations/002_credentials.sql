@@ -77,5 +77,8 @@ CREATE TABLE confirmations (
     used_for TEXT
 );
 
+CREATE INDEX refresh_tokens_by_use ON refresh_tokens (used_at);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
 -- By what the session's owner showed who he is: code or password.
 ALTER TABLE sessions ADD COLUMN signed_in_by TEXT NOT NULL DEFAULT 'code';

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::http::wire::scalar::{Id, Time};
 use crate::services::Services;
+use crate::services::second_factor::Credentials;
 use crate::services::sessions::Grant;
 use crate::services::sign_in::SignedIn;
 use crate::store::sessions::Session;
@@ -58,6 +59,17 @@ pub struct GrantAnswer {
     session: Id,
     /// The account's id.
     account: Id,
+}
+
+/// What the caller signs in by, beside codes to his addresses.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credentials)]
+pub struct CredentialsAnswer {
+    /// Whether there is one.
+    password: bool,
+    /// Whether a device is asked for as second factor.
+    totp: bool,
+    recovery_codes_left: i64,
 }
 
 /// A device on which the caller is signed in.
@@ -181,6 +193,13 @@ impl SessionAnswer {
             ended_at: session.ended_at.map(Time::of),
             current,
         }
+    }
+}
+
+impl CredentialsAnswer {
+    pub fn new(credentials: Credentials) -> CredentialsAnswer {
+        let Credentials { has_password, has_device, recovery_codes_left } = credentials;
+        CredentialsAnswer { password: has_password, totp: has_device, recovery_codes_left }
     }
 }
 

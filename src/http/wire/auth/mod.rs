@@ -4,8 +4,8 @@ mod answers;
 mod requests;
 
 pub use answers::{
-    CodeSent, ConfirmationAnswer, ConfirmationAsked, DoneAnswer, EnrolmentAnswer, GrantAnswer, RecoveryCodesAnswer,
-    SessionAnswer, Shown, SignInAnswer,
+    CodeSent, ConfirmationAnswer, ConfirmationAsked, CredentialsAnswer, DoneAnswer, EnrolmentAnswer, GrantAnswer,
+    RecoveryCodesAnswer, SessionAnswer, Shown, SignInAnswer,
 };
 pub use requests::{
     CodeRequest, ConfirmationRequest, FactorRequest, PasswordChange, PasswordRequest, RefreshRequest,
@@ -25,6 +25,7 @@ pub(in crate::http::wire) fn schemas(list: &mut Vec<crate::http::openapi::NamedS
     add::<CodeSent>(list);
     add::<SignInAnswer>(list);
     add::<GrantAnswer>(list);
+    add::<CredentialsAnswer>(list);
     add::<SessionAnswer>(list);
     add::<EnrolmentAnswer>(list);
     add::<RecoveryCodesAnswer>(list);
