@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod engine;
+pub mod gateways;
 pub mod http;
 pub mod ledger;
 pub mod services;
