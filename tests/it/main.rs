@@ -32,6 +32,7 @@ mod people_second_factor;
 mod people_sessions;
 mod people_step_up;
 mod people_tokens;
+mod people_routes;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;
