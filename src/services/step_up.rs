@@ -80,10 +80,12 @@ pub async fn verify(
 ) -> Result<(SecretString, i64), Fault> {
     let mut tx = services.store.begin().await?;
     let key = id.to_string();
-    let challenge = codes::count_try(services, &mut tx, &key, Purpose::Payment).await?;
-    if challenge.account != Some(principal.account) {
-        return Err(Fault::no(Why::InvalidCode, "You were not asked to confirm a payment by this name."));
+    // Looked at first: what is another's is not there, whatever state it is in.
+    let asked = challenges::by_id(&mut tx, &key).await?;
+    if !asked.is_some_and(|asked| asked.purpose == Purpose::Payment && asked.account == Some(principal.account)) {
+        return Err(Fault::no(Why::NotFound, "There is no confirmation of yours with this id."));
     }
+    let challenge = codes::count_try(services, &mut tx, &key, Purpose::Payment).await?;
     let is_right = match challenge.code_digest {
         Some(_) => codes::is_right(services, &challenge, code),
         None => {
