@@ -122,3 +122,29 @@ async fn guesses_count_against_their_address_and_hold_nobody_else_back() {
     check(&from("2001:db8:0:1::1", "flk_1").await, 401, Some("\"refused\";r=2"));
     people.stop().await;
 }
+
+#[tokio::test]
+async fn a_flood_of_sign_ins_holds_back_no_session() {
+    let rates = RateLimits { per_address: an_hour(3), sensitive_per_person: an_hour(2), ..RateLimits::default() };
+    let people = limited(rates).await;
+    let asha = people.person("asha", Role::User).await;
+    for remaining in ["\"sign-in\";r=2", "\"sign-in\";r=1", "\"sign-in\";r=0"] {
+        let reply = people.post_open("/v1/auth/second-factor", "{}").await;
+        assert_eq!((reply.status, reply.header("ratelimit").unwrap().split(";t=").next()), (400, Some(remaining)));
+    }
+    // All ways to sign in have one limit together.
+    check(&people.post_open("/v1/auth/codes", "{}").await, 429, Some("\"sign-in\";r=0"));
+    check(&people.post_open("/v1/auth/password", "{}").await, 429, Some("\"sign-in\";r=0"));
+    // Those who are in stay in, and what they may do rarely is counted for each by himself.
+    let refresh = format!(r#"{{"refresh_token":"{}"}}"#, asha.refresh_token);
+    check(&people.post_open("/v1/auth/refresh", &refresh).await, 200, Some("\"refresh\";r=2"));
+    check(&people.get_as(&asha, "/v1/me").await, 200, None);
+    for _ in 0..2 {
+        let reply = people.post_as(&asha, "/v1/me/totp/confirm", "k", r#"{"code":"123456"}"#).await;
+        assert!(reply.header("ratelimit").unwrap().starts_with("\"sensitive\""), "{reply:?}");
+    }
+    check(&people.post_as(&asha, "/v1/me/password", "k", "{}").await, 429, Some("\"sensitive\";r=0"));
+    let ravi = people.person("ravi", Role::User).await;
+    assert_ne!(people.post_as(&ravi, "/v1/me/password", "k", "{}").await.status, 429);
+    people.stop().await;
+}
