@@ -31,7 +31,7 @@ pub enum Own {
     Named(&'static str),
 }
 
-use Role::{Administrator, Finance, Merchant, Risk, User};
+use Role::{Administrator, Finance, Merchant, Risk, Support, User};
 
 const ALL: &[Role] = Role::ALL;
 const CUSTOMERS: &[Role] = &[User, Merchant];
@@ -50,6 +50,8 @@ pub const ADMINISTRATOR: Access = rule(&[Administrator], Own::Nothing, None);
 pub const GUARD: Access = rule(&[Risk, Administrator], Own::Nothing, None);
 /// The ledger as a whole.
 pub const BOOKS: Access = rule(&[Finance, Administrator], Own::Nothing, None);
+/// Looking after accounts.
+pub const STAFF: Access = rule(&[Support, Risk, Finance, Administrator], Own::Nothing, None);
 /// The caller's own account, whoever it is.
 pub const ME: Access = Access { operator: false, ..rule(ALL, Own::Caller, None) };
 

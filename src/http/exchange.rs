@@ -27,7 +27,7 @@ use super::rates::{self, Policy, Standing, Use};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
-use super::{body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
+use super::{audit, body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
 
@@ -188,8 +188,7 @@ async fn handle(request: &Asked<'_>, body: Incoming) -> Result<Answer, Problem> 
 }
 
 async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
-    use Route::{SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
-    if !matches!(route, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList) {
+    if !route.takes_query() {
         no_query(call)?;
     }
     match route {
@@ -230,6 +229,8 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::RecoveryCodesRenew => credentials::renew_recovery_codes(call).await,
         Route::ConfirmationAsk => credentials::ask_confirmation(call).await,
         Route::ConfirmationVerify => credentials::verify_confirmation(call).await,
+        Route::AuditList => audit::list(call).await,
+        Route::AuditVerify => audit::verify(call).await,
         Route::LedgerSummary => ledger::summary(call).await,
         Route::SnapshotTake => ledger::snapshot(call).await,
         Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod answer;
+mod audit;
 pub mod auth;
 mod body;
 mod bulk;

@@ -29,8 +29,10 @@ use super::wire;
 pub type NamedSchema = (String, RefOr<Schema>);
 
 /// In the order in which a reader wants them; paths are sorted by their names.
-const TAGS: [&str; 8] =
-    ["Signing in", "People", "Credentials", "Wallets", "Transfers", "Holds", "Ledger", "Operations"];
+const TAGS: &[&str] =
+    &["Signing in", "People", "Credentials", "Wallets", "Transfers", "Holds", "Ledger", "Administration", "Operations"];
+/// Rows that come in pages.
+const PAGES: &[&str] = &["Wallet", "Entry", "Session", "AuditEntry"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \
@@ -56,7 +58,7 @@ pub fn document() -> OpenApi {
     for (name, schema) in schemas {
         components = components.schema(name, schema);
     }
-    for row in ["Wallet", "Entry", "Session"] {
+    for &row in PAGES {
         components = components.schema(format!("{row}Page"), page_of(row));
     }
     for &code in Code::ALL {
@@ -73,7 +75,7 @@ pub fn document() -> OpenApi {
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Florin").version(version).description(Some(ABOUT)).build())
         .paths(paths.build())
-        .tags(Some(TAGS.map(Tag::new)))
+        .tags(Some(TAGS.iter().copied().map(Tag::new)))
         .components(Some(components.build()))
         .build()
 }

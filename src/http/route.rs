@@ -79,6 +79,8 @@ routes! {
     RecoveryCodesRenew = Post "/v1/me/recovery-codes" ME;
     ConfirmationAsk = Post "/v1/me/confirmations" ME;
     ConfirmationVerify = Post "/v1/me/confirmations/{id}/verify" ME;
+    AuditList = Get "/v1/audit" ADMINISTRATOR;
+    AuditVerify = Get "/v1/audit/verify" ADMINISTRATOR;
     Health = Get "/healthz" OPEN;
     Ready = Get "/readyz" OPEN;
     Metrics = Get "/metrics" OPEN;
@@ -108,6 +110,12 @@ impl Route {
     pub fn needs_key(self) -> bool {
         use Route::{Deposit, HoldAuthorize, HoldCapture, Transfer, Withdrawal};
         matches!(self, Transfer | Deposit | Withdrawal | HoldAuthorize | HoldCapture)
+    }
+
+    /// Whether there is more to ask than by its path.
+    pub fn takes_query(self) -> bool {
+        use Route::{AuditList, SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
+        matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
     }
 
     pub fn takes_body(self) -> bool {

@@ -2,6 +2,7 @@
 //! the engine; nothing here knows HTTP.
 
 pub mod accounts;
+pub mod audit;
 pub mod background;
 pub mod clock;
 pub mod codes;
@@ -72,6 +73,7 @@ impl Services {
         let doors = Doors::load(&store, clock.now()).await?;
         let (hashing, background) = (Hashing::default(), Background::default());
         let services = Arc::new(Services { store, seal, engine, tokens, doors, hashing, settings, clock, background });
+        audit::log_head(&services).await?;
         if let Err(fault) = accounts::sweep(&services).await {
             // A ledger that is read-only, for one. It is tried again later, and everything else can be asked for.
             tracing::warn!(%fault, "accounts that a crash left undone wait to be finished");

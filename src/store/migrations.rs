@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 const ALL: &[(i64, &str, &str)] = &[
     (1, "accounts", include_str!("migrations/001_accounts.sql")),
     (2, "credentials", include_str!("migrations/002_credentials.sql")),
+    (3, "administration", include_str!("migrations/003_administration.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

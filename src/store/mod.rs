@@ -2,6 +2,7 @@
 //! statements for both. Rows in, rows out: who may do what, and why, is the services' business.
 
 pub mod accounts;
+pub mod audit;
 pub mod challenges;
 pub mod confirmations;
 pub mod factors;

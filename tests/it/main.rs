@@ -24,6 +24,7 @@ mod http_wrong_input;
 mod operations;
 mod people_access;
 mod people_accounts;
+mod people_audit;
 mod people_backup;
 mod people_codes;
 mod people_passwords;

@@ -1,6 +1,7 @@
 //! What each route means, in words, for the OpenAPI document: tables and no code. Each group of routes has its file.
 
 mod accounts;
+mod administration;
 mod ledger;
 mod sign_in;
 
@@ -96,7 +97,8 @@ impl Described {
 }
 
 /// Each group of routes knows its own.
-const GROUPS: [fn(Route) -> Option<Described>; 3] = [accounts::describe, ledger::describe, sign_in::describe];
+const GROUPS: &[fn(Route) -> Option<Described>] =
+    &[accounts::describe, administration::describe, ledger::describe, sign_in::describe];
 
 pub(in crate::http) fn describe(route: Route) -> Described {
     let described = GROUPS.iter().find_map(|group| group(route));

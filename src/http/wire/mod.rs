@@ -2,6 +2,7 @@
 //! so that nothing behind the door sees text. No handler and no engine call here.
 
 pub mod account;
+pub mod audit;
 pub mod auth;
 mod hold;
 mod json;
@@ -55,4 +56,5 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<SnapshotAnswer>(list);
     add::<account::AccountAnswer>(list);
     auth::schemas(list);
+    audit::schemas(list);
 }
