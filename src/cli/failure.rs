@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use florin::engine::record::RecordError;
 use florin::engine::{self, StartError, runs};
+use florin::gateways::bank_http::BankAddressError;
 use florin::http::ServerError;
 use florin::http::auth::AuthError;
 use florin::ledger::Broken;
@@ -43,6 +44,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    Bank(#[from] BankAddressError),
     #[error("the people cannot be asked for")]
     People(#[from] Fault),
     #[error("the server at {url} cannot be asked")]

@@ -11,6 +11,8 @@ use clap::Args;
 use florin::config::{HttpLimits, RATE_REQUESTS_MAX, Rate, RateLimits};
 use florin::engine::config::SHARDS_MAX;
 use florin::engine::{Engine, EngineConfig, Progress};
+use florin::gateways::bank::Bank;
+use florin::gateways::bank_http::BankOverHttp;
 use florin::http::{OperatorKeys, ProxyHeader, Server, ServerConfig, ServerError, State, TlsFiles, TrustedProxies};
 use florin::ledger::{Amount, Currency};
 use florin::services::clock::Clock;
@@ -88,6 +90,12 @@ pub struct ServeArgs {
     /// 10000]
     #[arg(long, value_name = "AMOUNT")]
     step_up_above: Option<String>,
+    /// The bank that top-ups come from and withdrawals go to, as https://bank.example; its key comes by FLORIN_BANK_KEY
+    #[arg(long, env = "FLORIN_BANK_URL", value_name = "URL", requires = "bank_key")]
+    bank_url: Option<String>,
+    /// The key for the bank. Others can read this command line: rather give it by the variable
+    #[arg(long, env = "FLORIN_BANK_KEY", hide_env_values = true, value_name = "KEY")]
+    bank_key: Option<SecretString>,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -195,7 +203,7 @@ pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
 async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     // Before anything is made or opened, so that a wrong address leaves nothing behind.
     let config = config(&args)?;
-    let step_up_above = step_up_above(&args)?;
+    let (step_up_above, bank) = (step_up_above(&args)?, bank(&args)?);
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
     if let Some(max) = args.connections_max {
@@ -229,7 +237,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
-    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above };
+    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above, bank };
     let people = Services::start(store, seal, engine.clone(), settings, Clock::default()).await?;
     state.people(Arc::clone(&people));
     // Whoever reads that it is ready may ask at once.
@@ -277,6 +285,11 @@ fn step_up_above(args: &ServeArgs) -> Result<Option<Amount>, Failure> {
             Failure::Usage(format!("--step-up-above is an amount of {code} above zero, such as 5000, or off"))
         }),
     }
+}
+
+fn bank(args: &ServeArgs) -> Result<Option<Arc<dyn Bank>>, Failure> {
+    let Some((url, key)) = args.bank_url.as_deref().zip(args.bank_key.clone()) else { return Ok(None) };
+    Ok(Some(Arc::new(BankOverHttp::new(url, key)?)))
 }
 
 fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {

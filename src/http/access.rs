@@ -55,6 +55,13 @@ pub const STAFF: Access = rule(&[Support, Risk, Finance, Administrator], Own::No
 /// The caller's own account, whoever it is.
 pub const ME: Access = Access { operator: false, ..rule(ALL, Own::Caller, None) };
 
+/// The caller's own wallet.
+pub const MY_WALLET: Access = Access { operator: false, ..rule(ALL, Own::Caller, Some(Scope::WalletsRead)) };
+/// Paying out of it.
+pub const MY_PAYMENTS: Access = Access { operator: false, ..rule(CUSTOMERS, Own::Caller, Some(Scope::PaymentsWrite)) };
+/// What a person with a wallet does himself, and no program of his.
+pub const MY_MONEY: Access = Access { operator: false, ..rule(CUSTOMERS, Own::Caller, None) };
+
 pub const WALLET: Access = rule(ALL, Own::Wallet, Some(Scope::WalletsRead));
 pub const OWN_WALLETS: Access = rule(ALL, Own::Named("owner"), Some(Scope::WalletsRead));
 pub const PAYER: Access = rule(CUSTOMERS, Own::Named("payer's wallet"), Some(Scope::TransfersWrite));

@@ -28,8 +28,11 @@ use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
 use super::{audit, body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
+use super::{my_bank, my_payments, my_requests, my_wallet};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
+use crate::store::bank_moves::Kind as BankMoveKind;
+use crate::store::money_requests::State as RequestState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -231,6 +234,21 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::ConfirmationVerify => credentials::verify_confirmation(call).await,
         Route::AuditList => audit::list(call).await,
         Route::AuditVerify => audit::verify(call).await,
+        Route::MyBalance => my_wallet::balance(call).await,
+        Route::MyWallets => my_wallet::wallets(call).await,
+        Route::Pay => my_payments::pay(call).await,
+        Route::RequestAsk => my_requests::ask(call).await,
+        Route::RequestList => my_requests::list(call).await,
+        Route::RequestRead => my_requests::show(call).await,
+        Route::RequestPay => my_requests::pay(call).await,
+        Route::RequestDecline => my_requests::close(call, RequestState::Declined).await,
+        Route::RequestCancel => my_requests::close(call, RequestState::Cancelled).await,
+        Route::TopUpBegin => my_bank::begin(call, BankMoveKind::TopUp).await,
+        Route::TopUpList => my_bank::list(call, BankMoveKind::TopUp).await,
+        Route::TopUpRead => my_bank::show(call, BankMoveKind::TopUp).await,
+        Route::PayOutBegin => my_bank::begin(call, BankMoveKind::Withdrawal).await,
+        Route::PayOutList => my_bank::list(call, BankMoveKind::Withdrawal).await,
+        Route::PayOutRead => my_bank::show(call, BankMoveKind::Withdrawal).await,
         Route::LedgerSummary => ledger::summary(call).await,
         Route::SnapshotTake => ledger::snapshot(call).await,
         Route::Health | Route::Ready | Route::Metrics | Route::OpenApi | Route::Docs => {

@@ -29,10 +29,20 @@ use super::wire;
 pub type NamedSchema = (String, RefOr<Schema>);
 
 /// In the order in which a reader wants them; paths are sorted by their names.
-const TAGS: &[&str] =
-    &["Signing in", "People", "Credentials", "Wallets", "Transfers", "Holds", "Ledger", "Administration", "Operations"];
+const TAGS: &[&str] = &[
+    "Signing in",
+    "People",
+    "Credentials",
+    "My wallet",
+    "Wallets",
+    "Transfers",
+    "Holds",
+    "Ledger",
+    "Administration",
+    "Operations",
+];
 /// Rows that come in pages.
-const PAGES: &[&str] = &["Wallet", "Entry", "Session", "AuditEntry"];
+const PAGES: &[&str] = &["Wallet", "Entry", "Session", "AuditEntry", "MoneyRequest", "BankMove"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \

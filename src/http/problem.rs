@@ -95,11 +95,14 @@ codes! {
     TooManyTries = 1028, 429, "TOO_MANY_TRIES", "Too many wrong tries";
     StepUpRequired = 1031, 403, "STEP_UP_REQUIRED", "This payment has to be confirmed";
     WeakPassword = 1033, 422, "WEAK_PASSWORD", "The password is too weak";
+    AccountPending = 1036, 403, "ACCOUNT_PENDING", "The account waits for approval";
     AccountBlocked = 1037, 403, "ACCOUNT_BLOCKED", "The account is blocked";
     AccountClosed = 1038, 403, "ACCOUNT_CLOSED", "The account is closed";
     PayeeNotFound = 1039, 404, "PAYEE_NOT_FOUND", "Nobody can be paid at this address";
     InvalidState = 1040, 409, "INVALID_STATE", "Not possible in this state";
     RecentSignInRequired = 1050, 403, "RECENT_SIGN_IN_REQUIRED", "You have to have signed in just now";
+    NoBank = 1070, 422, "NO_BANK", "No bank is connected";
+    TooManyRequestsOpen = 1071, 422, "TOO_MANY_REQUESTS_OPEN", "Too many requests for money are open";
     DatabaseFailed = 1041, 503, "DATABASE_FAILED", "The database does not answer";
     AnswerTimeout = 1023, 504, "ANSWER_TIMEOUT", "The answer took too long";
 }

@@ -18,11 +18,14 @@ impl From<Why> for Code {
             Why::InvalidCode => Code::InvalidCode,
             Why::StepUpRequired => Code::StepUpRequired,
             Why::WeakPassword => Code::WeakPassword,
+            Why::AccountPending => Code::AccountPending,
             Why::AccountBlocked => Code::AccountBlocked,
             Why::AccountClosed => Code::AccountClosed,
             Why::PayeeNotFound => Code::PayeeNotFound,
             Why::InvalidState => Code::InvalidState,
             Why::RecentSignInRequired => Code::RecentSignInRequired,
+            Why::NoBank => Code::NoBank,
+            Why::TooManyRequestsOpen => Code::TooManyRequestsOpen,
         }
     }
 }

@@ -81,6 +81,21 @@ routes! {
     ConfirmationVerify = Post "/v1/me/confirmations/{id}/verify" ME;
     AuditList = Get "/v1/audit" ADMINISTRATOR;
     AuditVerify = Get "/v1/audit/verify" ADMINISTRATOR;
+    MyBalance = Get "/v1/me/balance" MY_WALLET;
+    MyWallets = Get "/v1/me/wallets" MY_WALLET;
+    Pay = Post "/v1/me/payments" MY_PAYMENTS;
+    RequestAsk = Post "/v1/me/requests" MY_MONEY;
+    RequestList = Get "/v1/me/requests" MY_MONEY;
+    RequestRead = Get "/v1/me/requests/{id}" MY_MONEY;
+    RequestPay = Post "/v1/me/requests/{id}/pay" MY_MONEY;
+    RequestDecline = Post "/v1/me/requests/{id}/decline" MY_MONEY;
+    RequestCancel = Post "/v1/me/requests/{id}/cancel" MY_MONEY;
+    TopUpBegin = Post "/v1/me/top-ups" MY_MONEY;
+    TopUpList = Get "/v1/me/top-ups" MY_MONEY;
+    TopUpRead = Get "/v1/me/top-ups/{id}" MY_MONEY;
+    PayOutBegin = Post "/v1/me/withdrawals" MY_MONEY;
+    PayOutList = Get "/v1/me/withdrawals" MY_MONEY;
+    PayOutRead = Get "/v1/me/withdrawals/{id}" MY_MONEY;
     Health = Get "/healthz" OPEN;
     Ready = Get "/readyz" OPEN;
     Metrics = Get "/metrics" OPEN;
@@ -109,13 +124,17 @@ impl Route {
     /// Whether it moves money and so needs an Idempotency-Key.
     pub fn needs_key(self) -> bool {
         use Route::{Deposit, HoldAuthorize, HoldCapture, Transfer, Withdrawal};
+        use Route::{Pay, PayOutBegin, RequestPay, TopUpBegin};
         matches!(self, Transfer | Deposit | Withdrawal | HoldAuthorize | HoldCapture)
+            || matches!(self, Pay | RequestPay | TopUpBegin | PayOutBegin)
     }
 
     /// Whether there is more to ask than by its path.
     pub fn takes_query(self) -> bool {
         use Route::{AuditList, SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
+        use Route::{MyBalance, MyWallets, PayOutList, RequestList, TopUpList};
         matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
+            || matches!(self, MyBalance | MyWallets | RequestList | TopUpList | PayOutList)
     }
 
     pub fn takes_body(self) -> bool {
@@ -124,7 +143,7 @@ impl Route {
         let takes_one = matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
             || matches!(self, CodeSend | CodeVerify | PasswordSignIn | SecondFactor | Refresh | PasswordChange)
             || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify);
-        self.needs_key() || takes_one
+        (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk
     }
 }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::answer::Answer;
-use super::call::{Call, Purpose, key_id};
+use super::call::{Call, Purpose, Query, key_id};
 use super::problem::{Code, Problem};
 use super::wire::{
     BalanceAnswer, BalanceThenAnswer, EntryAnswer, Id, Money, Page, WalletAnswer, WalletRequest, cursor_text,
@@ -47,6 +47,11 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     if call.principal.is_bound_to_own() && owner != call.principal.account.as_u128() {
         return Ok(Answer::ok(&Page::<WalletAnswer>::new(Vec::new(), None)));
     }
+    list_of(call, owner, &query).await
+}
+
+/// A page of an owner's wallets, as `limit` and `cursor` of the query say.
+pub(super) async fn list_of(call: &Call<'_>, owner: u128, query: &Query<'_>) -> Result<Answer, Problem> {
     let limit = query.limit()?;
     let after_lsn = query.text("cursor").map_or(Ok(0), |text| parse_cursor('w', text))?;
     // One more than asked for tells whether there is a next page.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
-use super::{Services, accounts, sign_in};
+use super::{Services, accounts, bank_moves, money_requests, sign_in};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
 #[derive(Clone, Copy)]
@@ -33,6 +33,12 @@ const JOBS: &[Job] = &[
         name: "credentials",
         period: Duration::from_secs(600),
         run: |services| Box::pin(async move { sign_in::forget(&services).await }),
+    },
+    Job { name: bank_moves::JOB, period: Duration::from_secs(1), run: |services| Box::pin(bank_moves::run(services)) },
+    Job {
+        name: "requests",
+        period: Duration::from_secs(20),
+        run: |services| Box::pin(async move { money_requests::sweep(&services).await }),
     },
 ];
 

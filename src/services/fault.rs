@@ -21,11 +21,15 @@ pub enum Why {
     InvalidCode,
     StepUpRequired,
     WeakPassword,
+    AccountPending,
     AccountBlocked,
     AccountClosed,
     PayeeNotFound,
     InvalidState,
     RecentSignInRequired,
+    /// The server has no bank.
+    NoBank,
+    TooManyRequestsOpen,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -4,15 +4,19 @@
 pub mod accounts;
 pub mod audit;
 pub mod background;
+pub mod bank_moves;
 pub mod clock;
 pub mod codes;
 pub mod contact;
 pub mod crash;
 pub mod doors;
 pub mod fault;
+pub mod money_requests;
 pub mod notices;
 mod pace;
 pub mod passwords;
+pub mod payees;
+pub mod payments;
 pub mod principal;
 pub mod second_factor;
 pub mod sessions;
@@ -22,7 +26,10 @@ pub mod tokens;
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::engine::Engine;
+use crate::gateways::bank::Bank;
 use crate::ledger::{Amount, Currency};
 use crate::store::seal::Seal;
 use crate::store::{Store, StoreError};
@@ -45,6 +52,8 @@ pub struct Settings {
     pub approval: Approval,
     /// What a person pays above this has to be confirmed.
     pub step_up_above: Option<Amount>,
+    /// Where money comes from and goes to. None: people move money among themselves only.
+    pub bank: Option<Arc<dyn Bank>>,
 }
 
 /// Everything that the functions of this floor work on.
@@ -97,6 +106,13 @@ impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Services").field("settings", &self.settings).finish_non_exhaustive()
     }
+}
+
+/// A UUIDv8 (RFC 9562) made of a hash: the same for ever.
+fn id_of_hash(hash: Sha256) -> u128 {
+    let digest: [u8; 32] = hash.finalize().into();
+    let (head, _) = digest.split_first_chunk::<16>().expect("32 bytes have a first 16");
+    uuid::Builder::from_custom_bytes(*head).into_uuid().as_u128()
 }
 
 /// An id of a row: UUIDv7, so that ids rise with time (RFC 9562).

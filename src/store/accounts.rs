@@ -135,6 +135,12 @@ pub async fn lock(c: &mut AnyConnection, id: Uuid) -> Result<Option<Account>, St
     row.map(|row| account(&row)).transpose()
 }
 
+pub async fn by_wallet(c: &mut AnyConnection, wallet: Uuid) -> Result<Option<Account>, StoreError> {
+    let sql = "SELECT * FROM accounts WHERE wallet = $1";
+    let row = sqlx::query(sql).bind(wallet.to_string()).fetch_optional(c).await?;
+    row.map(|row| account(&row)).transpose()
+}
+
 pub async fn by_address(c: &mut AnyConnection, kind: AddressKind, digest: &str) -> Result<Option<Account>, StoreError> {
     let row = sqlx::query(
         "SELECT accounts.* FROM addresses JOIN accounts ON accounts.id = addresses.account \

@@ -9,6 +9,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (1, "accounts", include_str!("migrations/001_accounts.sql")),
     (2, "credentials", include_str!("migrations/002_credentials.sql")),
     (3, "administration", include_str!("migrations/003_administration.sql")),
+    (4, "wallet", include_str!("migrations/004_wallet.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

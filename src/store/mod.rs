@@ -3,10 +3,12 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod bank_moves;
 pub mod challenges;
 pub mod confirmations;
 pub mod factors;
 mod migrations;
+pub mod money_requests;
 pub mod outbox;
 pub mod paces;
 pub mod seal;

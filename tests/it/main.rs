@@ -26,6 +26,7 @@ mod people_access;
 mod people_accounts;
 mod people_audit;
 mod people_backup;
+mod people_bank;
 mod people_codes;
 mod people_passwords;
 mod people_rates;
@@ -35,6 +36,7 @@ mod people_second_factor;
 mod people_sessions;
 mod people_step_up;
 mod people_tokens;
+mod people_wallet;
 #[path = "../../snapshots/tests/snapshots/postgres_server.rs"]
 mod postgres_server;
 mod recovery;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::Arc;
 
 use florin::http::ServerConfig;
@@ -25,6 +26,13 @@ pub struct People {
     database_url: Option<SecretString>,
 }
 
+/// What a server leaves when it has stopped.
+pub struct Down {
+    api: Api,
+    settings: Settings,
+    database_url: Option<SecretString>,
+}
+
 /// Somebody who is signed in.
 pub struct Person {
     pub account: Account,
@@ -34,7 +42,7 @@ pub struct Person {
 }
 
 pub fn settings() -> Settings {
-    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None, step_up_above: None }
+    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None, step_up_above: None, bank: None }
 }
 
 impl People {
@@ -55,13 +63,16 @@ impl People {
 
     /// Ends everything in good order and starts it again on the same folder and database.
     pub async fn restart(self) -> People {
-        let People { mut api, services, database_url } = self;
+        self.down().await.up().await
+    }
+
+    /// Ends everything in good order, so that another process may work on the same folder and database.
+    pub async fn down(self) -> Down {
+        let People { api, services, database_url } = self;
         let settings = services.settings.clone();
         services.stop().await;
         drop(services);
-        api = api.stopped().await;
-        let services = People::up(&mut api, database_url.as_ref(), settings).await;
-        People { api, services, database_url }
+        Down { api: api.stopped().await, settings, database_url }
     }
 
     async fn up(api: &mut Api, database_url: Option<&SecretString>, settings: Settings) -> Arc<Services> {
@@ -174,6 +185,22 @@ impl People {
         let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
         all.extend(headers);
         self.api.send_bare(method, path, &all, body.as_bytes()).await
+    }
+}
+
+impl Down {
+    pub fn folder(&self) -> &Path {
+        self.api.folder()
+    }
+
+    pub fn database_url(&self) -> Option<&SecretString> {
+        self.database_url.as_ref()
+    }
+
+    pub async fn up(self) -> People {
+        let Down { mut api, settings, database_url } = self;
+        let services = People::up(&mut api, database_url.as_ref(), settings).await;
+        People { api, services, database_url }
     }
 }
 

@@ -38,6 +38,9 @@ const BULK: &str = r#"[{"id":"{new}","from":"{wallet}","to":"{payee}","amount":{
 const FUNDING: &str = r#"{"wallet":"{wallet}","amount":{"amount":"1.00","currency":"INR"}}"#;
 const HOLD: &str = r#"{"wallet":"{wallet}","to":"{payee}","amount":{"amount":"1.00","currency":"INR"}}"#;
 const CONFIRMATION: &str = r#"{"amount":{"amount":"20000.00","currency":"INR"},"payee":"{payee}"}"#;
+const PAYMENT: &str = r#"{"to":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
+const REQUEST: &str = r#"{"from":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
+const BANK_MOVE: &str = r#"{"amount":{"amount":"1.00","currency":"INR"},"bank_account":"IN12345678"}"#;
 
 pub const TABLE: &[Row] = &[
     // The ledger.
@@ -81,6 +84,22 @@ pub const TABLE: &[Row] = &[
     ("POST /v1/me/recovery-codes", "everybody", Nobodys, r#"{"code":"123456"}"#),
     ("POST /v1/me/confirmations", "everybody", Nobodys, CONFIRMATION),
     ("POST /v1/me/confirmations/{confirmation}/verify", "everybody", Own, r#"{"code":"123456"}"#),
+    // The caller's own money.
+    ("GET /v1/me/balance?wallet={wallet}", "everybody wallets:read", Own, ""),
+    ("GET /v1/me/wallets", "everybody wallets:read", Nobodys, ""),
+    ("POST /v1/me/payments", "user merchant payments:write", Nobodys, PAYMENT),
+    ("POST /v1/me/requests", "user merchant", Nobodys, REQUEST),
+    ("GET /v1/me/requests?direction=in", "user merchant", Nobodys, ""),
+    ("GET /v1/me/requests/{request_in}", "user merchant", Own, ""),
+    ("POST /v1/me/requests/{request_in}/pay", "user merchant", Own, ""),
+    ("POST /v1/me/requests/{request_in}/decline", "user merchant", Own, ""),
+    ("POST /v1/me/requests/{request_out}/cancel", "user merchant", Own, ""),
+    ("POST /v1/me/top-ups", "user merchant", Nobodys, BANK_MOVE),
+    ("GET /v1/me/top-ups", "user merchant", Nobodys, ""),
+    ("GET /v1/me/top-ups/{top_up}", "user merchant", Own, ""),
+    ("POST /v1/me/withdrawals", "user merchant", Nobodys, BANK_MOVE),
+    ("GET /v1/me/withdrawals", "user merchant", Nobodys, ""),
+    ("GET /v1/me/withdrawals/{pay_out}", "user merchant", Own, ""),
     // Open to all, and without an account.
     ("GET /healthz", "anybody", Nobodys, ""),
     ("GET /readyz", "anybody", Nobodys, ""),
@@ -106,7 +125,18 @@ pub struct Cast {
     payee: Person,
 }
 
-pub const OBJECTS: &[&str] = &["wallet", "account", "transfer", "hold", "session", "confirmation"];
+pub const OBJECTS: &[&str] = &[
+    "wallet",
+    "account",
+    "transfer",
+    "hold",
+    "session",
+    "confirmation",
+    "request_in",
+    "request_out",
+    "top_up",
+    "pay_out",
+];
 
 #[tokio::test]
 async fn every_route_is_there_for_those_it_is_for() {
@@ -308,6 +338,17 @@ impl Cast {
                 let of = if is_stranger { &other } else { of };
                 let reply = people.post_as(of, "/v1/me/confirmations", &id, &body).await;
                 reply.json()["confirmation"].as_str().unwrap().to_owned()
+            }
+            "request_in" | "request_out" => {
+                let (from, to) = if kind == "request_in" { (&self.payee, of) } else { (of, &self.payee) };
+                let body = REQUEST.replace("{payee}", &to.account.wallet.to_string());
+                let reply = people.post_as(from, "/v1/me/requests", &id, &body).await;
+                assert_eq!(reply.status, 201, "{reply:?}");
+                id
+            }
+            "top_up" | "pay_out" => {
+                people.bank_move(of, &id, kind).await;
+                id
             }
             _ => unreachable!("nobody knows how to make this: {kind}"),
         }

@@ -3,6 +3,7 @@
 mod accounts;
 mod administration;
 mod ledger;
+mod my_money;
 mod sign_in;
 
 use super::problem::Code;
@@ -98,7 +99,7 @@ impl Described {
 
 /// Each group of routes knows its own.
 const GROUPS: &[fn(Route) -> Option<Described>] =
-    &[accounts::describe, administration::describe, ledger::describe, sign_in::describe];
+    &[accounts::describe, administration::describe, ledger::describe, my_money::describe, sign_in::describe];
 
 pub(in crate::http) fn describe(route: Route) -> Described {
     let described = GROUPS.iter().find_map(|group| group(route));

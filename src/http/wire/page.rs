@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::money::Money;
 use super::scalar::{Id, Time};
@@ -57,6 +58,23 @@ pub fn parse_cursor(list: char, text: &str) -> Result<u64, Problem> {
         .ok_or_else(|| Problem::new(Code::InvalidCursor, "`cursor` is not a next_cursor of this list."))
 }
 
+/// The same for a list of rows, by the time at which each came to be and its id.
+pub fn row_cursor_text(list: char, (micros, id): (i64, Uuid)) -> String {
+    format!("{list}{micros:x}-{}", id.simple())
+}
+
+/// Without a cursor, the first page: before all that there will be.
+pub fn parse_row_cursor(list: char, text: Option<&str>) -> Result<(i64, Uuid), Problem> {
+    let Some(text) = text else { return Ok((i64::MAX, Uuid::max())) };
+    let parsed = || {
+        let (micros, id) = text.strip_prefix(list)?.split_once('-')?;
+        let is_hex = micros.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let micros = i64::from_str_radix(micros, 16).ok().filter(|_| is_hex)?;
+        Some((micros, Uuid::try_parse(id).ok()?))
+    };
+    parsed().ok_or_else(|| Problem::new(Code::InvalidCursor, "`cursor` is not a next_cursor of this list."))
+}
+
 impl EntryAnswer {
     pub fn new(entry: EntryView, currency: Currency) -> EntryAnswer {
         EntryAnswer {
@@ -82,6 +100,11 @@ mod tests {
         for lsn in [1, 255, u64::MAX] {
             assert_eq!(parse_cursor('e', &cursor_text('e', lsn)).unwrap(), lsn);
             assert_eq!(parse_cursor('w', &cursor_text('e', lsn)).unwrap_err().code, Code::InvalidCursor);
+        }
+        let row = (1_700_000_000_000_000, Uuid::from_u128(7));
+        assert_eq!(parse_row_cursor('r', Some(&row_cursor_text('r', row))).unwrap(), row);
+        for text in ["", "r", "r-", "r+1-00000000000000000000000000000007", "s1-00000000000000000000000000000007"] {
+            assert_eq!(parse_row_cursor('r', Some(text)).unwrap_err().code, Code::InvalidCursor, "{text}");
         }
         for text in ["", "e", "e-1", "e+1", "eg", "e10000000000000000"] {
             assert_eq!(parse_cursor('e', text).unwrap_err().code, Code::InvalidCursor, "{text}");

@@ -244,12 +244,17 @@ impl<'a> TransferAnswer<'a> {
 
 /// A reference of no characters is none: both are the same request.
 pub(super) fn reference(raw: &Option<Raw<'_>>) -> Result<Option<Box<str>>, Problem> {
+    line(raw, "reference")
+}
+
+/// What goes into a transfer's reference, by whatever name.
+pub(super) fn line(raw: &Option<Raw<'_>>, field: &str) -> Result<Option<Box<str>>, Problem> {
     let Some(raw) = raw else { return Ok(None) };
-    let text = raw.text("reference")?;
+    let text = raw.text(field)?;
     // The second limit follows from the first, as a character has at most four bytes.
     const { assert!(REFERENCE_BYTES_MAX == 4 * REFERENCE_CHARACTERS_MAX) };
     if text.len() > REFERENCE_CHARACTERS_MAX && text.chars().count() > REFERENCE_CHARACTERS_MAX {
-        let detail = format!("`reference` has more than {REFERENCE_CHARACTERS_MAX} characters.");
+        let detail = format!("`{field}` has more than {REFERENCE_CHARACTERS_MAX} characters.");
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
     Ok((!text.is_empty()).then(|| text.into()))

@@ -1,0 +1,181 @@
+//! The wallet as people use it, in words.
+
+use super::{Body, CURSOR, Described, EMPTY, LIMIT, Success};
+use crate::http::problem::Code;
+use crate::http::route::Route;
+
+const MINE: Described = Described { tag: "My wallet", codes: &[Code::AccountNotFound], ..EMPTY };
+const WALLET: (&str, bool, &str) = ("wallet", false, "Another wallet of the caller's than the account's first.");
+
+/// What the ledger may say to a payment.
+const PAYMENT_CODES: &[Code] = &[
+    Code::AccountNotFound,
+    Code::AccountPending,
+    Code::AccountBlocked,
+    Code::AccountClosed,
+    Code::PayeeNotFound,
+    Code::StepUpRequired,
+    Code::SameWallet,
+    Code::CurrencyMismatch,
+    Code::WalletNotFound,
+    Code::WalletClosed,
+    Code::WalletFrozen,
+    Code::WalletMayNotSend,
+    Code::WalletMayNotReceive,
+    Code::InsufficientFunds,
+    Code::BalanceCeilingExceeded,
+    Code::BalanceOverflow,
+    Code::PaymentLimitExceeded,
+    Code::DayLimitExceeded,
+    Code::MonthLimitExceeded,
+];
+const REQUEST_PAY_CODES: &[Code] = &[
+    Code::NotFound,
+    Code::InvalidId,
+    Code::InvalidState,
+    Code::AccountNotFound,
+    Code::AccountPending,
+    Code::AccountBlocked,
+    Code::AccountClosed,
+    Code::PayeeNotFound,
+    Code::StepUpRequired,
+    Code::WalletClosed,
+    Code::WalletFrozen,
+    Code::WalletMayNotSend,
+    Code::WalletMayNotReceive,
+    Code::InsufficientFunds,
+    Code::BalanceCeilingExceeded,
+    Code::PaymentLimitExceeded,
+    Code::DayLimitExceeded,
+    Code::MonthLimitExceeded,
+];
+const BANK_CODES: &[Code] = &[
+    Code::NoBank,
+    Code::AccountNotFound,
+    Code::AccountPending,
+    Code::AccountBlocked,
+    Code::AccountClosed,
+    Code::CurrencyMismatch,
+    Code::StepUpRequired,
+    Code::WalletClosed,
+    Code::WalletFrozen,
+    Code::WalletMayNotSend,
+    Code::InsufficientFunds,
+    Code::PaymentLimitExceeded,
+    Code::DayLimitExceeded,
+    Code::MonthLimitExceeded,
+];
+
+pub(super) fn describe(route: Route) -> Option<Described> {
+    let request = Described {
+        success: Success::Json("200", "MoneyRequest"),
+        codes: &[Code::NotFound, Code::InvalidId, Code::InvalidState, Code::RequestInProgress, Code::AccountNotFound],
+        ..MINE
+    };
+    let move_begin = Described {
+        body: Body::Json("BankMoveRequest", true),
+        example: Some(r#"{"amount":{"amount":"500.00","currency":"INR"},"bank_account":"IN123456789012"}"#),
+        success: Success::Json("202", "BankMove"),
+        codes: BANK_CODES,
+        ..MINE
+    };
+    let move_list = Described {
+        query: &[LIMIT, CURSOR],
+        success: Success::Json("200", "BankMovePage"),
+        codes: &[Code::InvalidCursor],
+        ..MINE
+    };
+    let move_read =
+        Described { success: Success::Json("200", "BankMove"), codes: &[Code::NotFound, Code::InvalidId], ..MINE };
+    Some(match route {
+        Route::MyBalance => Described {
+            summary: "What is in the caller's wallet",
+            query: &[WALLET],
+            success: Success::Json("200", "Balance"),
+            codes: &[Code::AccountNotFound, Code::WalletNotFound, Code::InvalidId],
+            ..MINE
+        },
+        Route::MyWallets => Described {
+            summary: "The caller's wallets, oldest first",
+            query: &[LIMIT, CURSOR],
+            success: Success::Json("200", "WalletPage"),
+            codes: &[Code::InvalidCursor],
+            ..MINE
+        },
+        Route::Pay => Described {
+            summary: "Pay a person or a merchant",
+            description: Some("A payee who is not there and one who may not be paid are answered alike."),
+            takes_confirmation: true,
+            body: Body::Json("PaymentRequest", true),
+            example: Some(
+                r#"{"to":{"phone":"+91 98765 43210"},"amount":{"amount":"500.00","currency":"INR"},"note":"Dinner"}"#,
+            ),
+            success: Success::Json("201", "Payment"),
+            codes: PAYMENT_CODES,
+            ..MINE
+        },
+        Route::RequestAsk => Described {
+            summary: "Ask somebody for money",
+            description: Some("He is told. At most 20 requests to one person, and 200 in all, may be open."),
+            takes_optional_key: true,
+            body: Body::Json("MoneyRequestRequest", true),
+            example: Some(
+                r#"{"from":{"handle":"ravi"},"amount":{"amount":"250.00","currency":"INR"},"note":"Half of dinner"}"#,
+            ),
+            success: Success::Json("201", "MoneyRequest"),
+            codes: &[
+                Code::PayeeNotFound,
+                Code::TooManyRequestsOpen,
+                Code::InvalidAmount,
+                Code::InvalidCurrency,
+                Code::IdempotencyKeyReused,
+                Code::CurrencyMismatch,
+                Code::SameWallet,
+                Code::AccountNotFound,
+                Code::AccountPending,
+                Code::AccountBlocked,
+                Code::AccountClosed,
+            ],
+            ..MINE
+        },
+        Route::RequestList => Described {
+            summary: "Requests for money, newest first",
+            query: &[("direction", true, "in: the caller is asked; out: the caller asks."), LIMIT, CURSOR],
+            success: Success::Json("200", "MoneyRequestPage"),
+            codes: &[Code::InvalidCursor, Code::AccountNotFound],
+            ..MINE
+        },
+        Route::RequestRead => Described { summary: "Read a request for money", ..request },
+        Route::RequestPay => Described {
+            summary: "Pay a request",
+            description: Some(
+                "Once, whoever asks how often. After a refusal, such as too little money, another key tries anew.",
+            ),
+            takes_confirmation: true,
+            success: Success::Json("201", "Payment"),
+            codes: REQUEST_PAY_CODES,
+            ..MINE
+        },
+        Route::RequestDecline => Described { summary: "Decline a request that one was sent", ..request },
+        Route::RequestCancel => Described { summary: "Take back a request that one has made", ..request },
+        Route::TopUpBegin => Described {
+            summary: "Bring money from a bank account into the wallet",
+            description: Some("It is pending until the bank has settled; the money is there when it is completed."),
+            ..move_begin
+        },
+        Route::TopUpList => Described { summary: "The caller's top-ups, newest first", ..move_list },
+        Route::TopUpRead => Described { summary: "Read a top-up", ..move_read },
+        Route::PayOutBegin => Described {
+            summary: "Send money from the wallet to a bank account",
+            description: Some(
+                "It leaves the wallet at once, and comes back if the bank fails. Above the server's threshold it is \
+                 confirmed like a payment, with the caller's own wallet as the payee.",
+            ),
+            takes_confirmation: true,
+            ..move_begin
+        },
+        Route::PayOutList => Described { summary: "The caller's withdrawals, newest first", ..move_list },
+        Route::PayOutRead => Described { summary: "Read a withdrawal", ..move_read },
+        _ => return None,
+    })
+}
