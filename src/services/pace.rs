@@ -1,6 +1,8 @@
 //! How fast somebody may go on trying: a few times at once, then after delays that double. A try is counted before it is
 //! made, so that a hundred at the same moment are a hundred tries.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use sqlx::AnyConnection;
 
 use super::Services;
@@ -76,17 +78,42 @@ pub(super) async fn give_back(c: &mut AnyConnection, pace: &Pace, subject: &str)
     Ok(paces::set(c, pace.purpose, subject, row).await?)
 }
 
+/// Whose a network address is, about: of IPv6 everybody has 2^64 of them.
+pub(super) fn network_of(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(v6)) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).to_string(),
+        Ok(v4) => v4.to_string(),
+        Err(_) => address.to_owned(),
+    }
+}
+
 impl Pace {
     fn delay_after(&self, tries: i64) -> i64 {
-        let Ok(doublings) = u32::try_from(tries - self.free) else { return 0 };
-        let delay = 1_i64.checked_shl(doublings.min(40)).and_then(|times| self.delay_micros.checked_mul(times));
-        delay.unwrap_or(self.delay_micros_max).min(self.delay_micros_max)
+        let mut delay = if tries < self.free { 0 } else { self.delay_micros };
+        // A delay that has reached its limit doubles no more, however many tries there were.
+        for _ in self.free..tries.min(self.free + i64::from(i64::BITS)) {
+            delay = delay.saturating_mul(2).min(self.delay_micros_max);
+        }
+        delay
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_network_is_one_subject() {
+        for (address, network) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(network_of(address), network);
+        }
+    }
 
     #[test]
     fn delays_double_up_to_a_limit() {

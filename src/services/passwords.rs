@@ -96,6 +96,8 @@ pub async fn change(
     let mut tx = services.store.begin().await?;
     pace::clear(&mut tx, &pace::PASSWORDS, &subject).await?;
     sessions::end_all(services, &mut tx, account.id, Some(session), "password changed").await?;
+    // It may have been ended by its owner while the password was hashed, because it was not his.
+    sessions::must_be_open(&mut tx, session).await?;
     set(services, &mut tx, account.id, &prepared).await?;
     sessions::tell_change(services, &mut tx, &account, "password_changed").await?;
     Ok(tx.commit().await?)

@@ -172,6 +172,11 @@ pub async fn open_of(
     Ok((list, has_more))
 }
 
+pub(super) async fn must_be_open(c: &mut AnyConnection, id: Uuid) -> Result<(), Fault> {
+    let is_open = sessions::by_id(c, id).await?.is_some_and(|session| session.ended_at.is_none());
+    if is_open { Ok(()) } else { Err(Fault::no(Why::RecentSignInRequired, "This session has ended; sign in again.")) }
+}
+
 /// Whoever changes by what he signs in has signed in just now; `by`, if that matters.
 pub(super) async fn must_be_recent(
     services: &Services,

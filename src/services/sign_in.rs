@@ -72,10 +72,10 @@ pub async fn by_password(
     password: &SecretString,
     client: &Client,
 ) -> Result<SignedIn, Fault> {
-    let digest = address_digest(services, kind, address);
+    let (digest, network) = (address_digest(services, kind, address), pace::network_of(&client.network_address));
     let mut tx = services.store.begin().await?;
     pace::count(services, &mut tx, &pace::PASSWORDS, &digest).await?;
-    pace::count(services, &mut tx, &pace::PASSWORDS_FROM, &client.network_address).await?;
+    pace::count(services, &mut tx, &pace::PASSWORDS_FROM, &network).await?;
     let found = factors::password_at(&mut tx, kind, &digest).await?;
     tx.commit().await?;
     let (account, kept_sealed) = found.map_or((None, None), |(account, kept)| (Some(account), kept));
@@ -85,7 +85,7 @@ pub async fn by_password(
     };
     let mut tx = services.store.begin().await?;
     pace::clear(&mut tx, &pace::PASSWORDS, &digest).await?;
-    pace::give_back(&mut tx, &pace::PASSWORDS_FROM, &client.network_address).await?;
+    pace::give_back(&mut tx, &pace::PASSWORDS_FROM, &network).await?;
     let outcome = enter(services, &mut tx, account, By::Password, client).await;
     kept(tx, outcome).await
 }

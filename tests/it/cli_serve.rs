@@ -162,6 +162,8 @@ fn what_cannot_be_done_is_told_in_a_sentence() {
         (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--tls-cert", "/c", "--tls-key", "/k"], "TLS"),
         (&["serve", "--data-dir", path, "--snapshot-period", "often"], "5m"),
         (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--api-key", "short"], "an API key starts with"),
+        (&["serve", "--data-dir", path, "--step-up-above", "0"], "an amount of INR above zero"),
+        (&["serve", "--data-dir", path, "--currency", "JPY", "--step-up-above", "1.50"], "an amount of JPY"),
         (&["demo", "--loadtest", "/nonexistent/loadtest"], "cargo build --release"),
         (&["torture", "--loadtest", "/nonexistent/loadtest"], "cargo build --release"),
         (&["torture", "--loadtest", env!("CARGO_BIN_EXE_florin"), "--data-dir", path], "cannot make the new folder"),
