@@ -77,6 +77,7 @@ pub const TABLE: &[Row] = &[
     ("GET /v1/me", "everybody", Nobodys, ""),
     ("GET /v1/me/sessions", "everybody", Nobodys, ""),
     ("POST /v1/me/sessions/{session}/end", "everybody", Own, ""),
+    ("GET /v1/me/credentials", "everybody", Nobodys, ""),
     ("POST /v1/me/password", "everybody", Nobodys, r#"{"new":"correct horse battery"}"#),
     ("POST /v1/me/totp", "everybody", Nobodys, ""),
     ("POST /v1/me/totp/confirm", "everybody", Nobodys, r#"{"code":"123456"}"#),
@@ -84,6 +85,9 @@ pub const TABLE: &[Row] = &[
     ("POST /v1/me/recovery-codes", "everybody", Nobodys, r#"{"code":"123456"}"#),
     ("POST /v1/me/confirmations", "everybody", Nobodys, CONFIRMATION),
     ("POST /v1/me/confirmations/{confirmation}/verify", "everybody", Own, r#"{"code":"123456"}"#),
+    // Administration.
+    ("GET /v1/audit", "operator administrator", Nobodys, ""),
+    ("GET /v1/audit/verify", "operator administrator", Nobodys, ""),
     // The caller's own money.
     ("GET /v1/me/balance?wallet={wallet}", "everybody wallets:read", Own, ""),
     ("GET /v1/me/wallets", "everybody wallets:read", Nobodys, ""),
