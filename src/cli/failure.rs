@@ -12,7 +12,6 @@ use florin::http::auth::AuthError;
 use florin::ledger::Broken;
 use florin::services::Fault;
 use florin::store::StoreError;
-use florin::store::seal::SealError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -43,7 +42,7 @@ pub enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Seal(#[from] SealError),
+    Vault(#[from] vault::Error),
     #[error(transparent)]
     Bank(#[from] BankAddressError),
     #[error("the people cannot be asked for")]

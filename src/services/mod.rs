@@ -78,7 +78,7 @@ impl Services {
         settings: Settings,
         clock: Clock,
     ) -> Result<Arc<Services>, Fault> {
-        let tokens = Tokens::new(seal.signing_key());
+        let tokens = Tokens::new(seal.keyring().clone());
         let doors = Doors::load(&store, clock.now()).await?;
         let (hashing, background) = (Hashing::default(), Background::default());
         let services = Arc::new(Services { store, seal, engine, tokens, doors, hashing, settings, clock, background });

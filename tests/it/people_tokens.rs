@@ -8,6 +8,7 @@ use florin::services::tokens::Tokens;
 use florin::store::Role;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use vault::{Keyring, Purpose};
 
 use crate::people_rig::{People, Person};
 
@@ -34,14 +35,16 @@ struct Forge {
     people: People,
     asha: Person,
     key: [u8; 32],
+    kid: String,
 }
 
 impl Forge {
     async fn new() -> Forge {
         let people = People::start().await;
         let asha = people.person("asha", Role::User).await;
-        let key = *people.services.seal.signing_key();
-        Forge { people, asha, key }
+        let key = people.services.seal.keyring().current(Purpose::Tokens).unwrap();
+        let kid = key.id().to_string();
+        Forge { people, asha, key: key.mac(&[b"florin access tokens"]), kid }
     }
 
     fn claims(&self) -> Value {
@@ -59,13 +62,13 @@ impl Forge {
         token(header, claims, |bytes| hmac::sign(&key, bytes).as_ref().to_vec())
     }
 
+    fn good_header(&self) -> Value {
+        json!({ "typ": "at+jwt", "alg": "HS256", "kid": self.kid })
+    }
+
     async fn status(&self, token: &str) -> u16 {
         self.people.send_as(token, "GET", "/v1/me", &[], "").await.status
     }
-}
-
-fn good_header() -> Value {
-    json!({ "typ": "at+jwt", "alg": "HS256" })
 }
 
 fn with(mut base: Value, name: &str, value: Value) -> Value {
@@ -78,21 +81,22 @@ async fn headers_that_bend_the_check_are_refused() {
     let forge = Forge::new().await;
     let claims = forge.claims();
     // What follows differs from this one, which is good, in one thing each.
-    assert_eq!(forge.status(&forge.signed(&good_header(), &claims)).await, 200);
+    assert_eq!(forge.status(&forge.signed(&forge.good_header(), &claims)).await, 200);
     for algorithm in ["none", "None", "NONE", "", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"] {
-        let header = with(good_header(), "alg", json!(algorithm));
+        let header = with(forge.good_header(), "alg", json!(algorithm));
         let unsigned = token(&header, &claims, |_| Vec::new());
         assert_eq!(forge.status(&unsigned).await, 401, "{algorithm} without a signature");
         assert_eq!(forge.status(&forge.signed(&header, &claims)).await, 401, "{algorithm} signed as HS256");
     }
     for (name, algorithm) in [("HS384", HMAC_SHA384), ("HS512", HMAC_SHA512)] {
-        let header = with(good_header(), "alg", json!(name));
+        let header = with(forge.good_header(), "alg", json!(name));
         let key = hmac::Key::new(algorithm, &forge.key);
         let forged = token(&header, &claims, |bytes| hmac::sign(&key, bytes).as_ref().to_vec());
         assert_eq!(forge.status(&forged).await, 401, "{name} of the same key");
     }
     // Keys that a token brings along, or names, with a signature by them and with a good one.
     let own = [1; 32];
+    let of_the_store = forge.people.services.seal.keyring().current(Purpose::Store).unwrap().id();
     for (name, value) in [
         ("jwk", json!({ "kty": "oct", "k": base64(&own), "alg": "HS256" })),
         ("jku", json!("https://attacker.example/keys.json")),
@@ -100,18 +104,25 @@ async fn headers_that_bend_the_check_are_refused() {
         ("x5c", json!(["MIIB"])),
         ("kid", json!("../../../../dev/null")),
         ("kid", json!("' UNION SELECT 'key' --")),
+        ("kid", json!("00000000000000000000000000000000")),
+        ("kid", json!(of_the_store.to_string())),
+        ("kid", Value::Null),
     ] {
-        let header = with(good_header(), name, value);
+        let header = with(forge.good_header(), name, value);
         let key = hmac::Key::new(HMAC_SHA256, &own);
         let forged = token(&header, &claims, |bytes| hmac::sign(&key, bytes).as_ref().to_vec());
         assert_eq!(forge.status(&forged).await, 401, "{name}");
         assert_eq!(forge.status(&forge.signed(&header, &claims)).await, 401, "{name}");
     }
     for kind in [json!("JWT"), json!("jwt"), json!("application/at+jwt;x"), json!("refresh"), Value::Null] {
-        let header = with(good_header(), "typ", kind.clone());
+        let header = with(forge.good_header(), "typ", kind.clone());
         assert_eq!(forge.status(&forge.signed(&header, &claims)).await, 401, "{kind}");
     }
-    assert_eq!(forge.status(&forge.signed(&json!({ "alg": "HS256" }), &claims)).await, 401, "no type");
+    assert_eq!(
+        forge.status(&forge.signed(&json!({ "alg": "HS256", "kid": forge.kid }), &claims)).await,
+        401,
+        "no type"
+    );
     forge.people.stop().await;
 }
 
@@ -135,10 +146,10 @@ async fn claims_that_are_not_this_servers_are_refused() {
         ("sid", Value::Null),
     ] {
         let changed = with(claims.clone(), name, value.clone());
-        assert_eq!(forge.status(&forge.signed(&good_header(), &changed)).await, 401, "{name} {value}");
+        assert_eq!(forge.status(&forge.signed(&forge.good_header(), &changed)).await, 401, "{name} {value}");
         let mut without = claims.clone();
         without.as_object_mut().unwrap().remove(name);
-        let status = forge.status(&forge.signed(&good_header(), &without)).await;
+        let status = forge.status(&forge.signed(&forge.good_header(), &without)).await;
         // Only not-before is never there.
         assert_eq!(status, if name == "nbf" { 200 } else { 401 }, "without {name}");
     }
@@ -152,7 +163,7 @@ async fn what_was_changed_or_cut_is_refused() {
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (header, body) = signed.split_once('.').unwrap();
     let lifted = base64(with(forge.claims(), "role", json!("administrator")).to_string().as_bytes());
-    let another = Tokens::new(&[9; 32]).access(
+    let another = Tokens::new(Keyring::for_simulation(9).unwrap()).access(
         forge.asha.account.id,
         uuid::Uuid::now_v7(),
         Role::User,
@@ -172,7 +183,7 @@ async fn what_was_changed_or_cut_is_refused() {
         format!("{}.{body}.{signature}", base64(b"{\"alg\":\"none\"}")),
         another.0.expose_secret().to_owned(),
         forge.asha.refresh_token.clone(),
-        forge.people.services.seal.signing_key().iter().map(|byte| format!("{byte:02x}")).collect(),
+        forge.key.iter().map(|byte| format!("{byte:02x}")).collect(),
     ] {
         assert_eq!(forge.status(&bad).await, 401, "{bad}");
     }

@@ -32,10 +32,13 @@ pub enum Purpose {
     Store,
     /// Finding a sealed value again by what it is: never rotated, because that would lose what is to be found.
     Lookup,
+    /// Signatures of access tokens.
+    Tokens,
 }
 
 impl Purpose {
-    pub const ALL: [Purpose; 5] = [Purpose::Log, Purpose::Snapshots, Purpose::Indexes, Purpose::Store, Purpose::Lookup];
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Log, Purpose::Snapshots, Purpose::Indexes, Purpose::Store, Purpose::Lookup, Purpose::Tokens];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +47,7 @@ impl Purpose {
             Purpose::Indexes => "indexes",
             Purpose::Store => "store",
             Purpose::Lookup => "lookup",
+            Purpose::Tokens => "tokens",
         }
     }
 

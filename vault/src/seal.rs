@@ -121,7 +121,8 @@ impl DataKey {
         &self.inner.secret
     }
 
-    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+    /// HMAC-SHA-256 of the parts.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.secret.expose_secret());
         let mut context = hmac::Context::with_key(&key);
         for part in parts {

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use florin::engine::EngineConfig;
 use florin::http::auth;
-use florin::store::seal;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wal::disk::{Disk, RealDisk};
@@ -36,7 +35,7 @@ The server may run, and need not know. The backup has everything that was acknow
     of the same ledger, and overwrites nothing else. Everything is synced, and the whole copy checked as by florin \
     verify. Broken off, it leaves a backup of an earlier position; run it again.
 
-Log, indexes, the newest snapshot, the people with the key that opens what is sealed of them, and the operator key's \
+Log, indexes, the newest snapshot, the people with the keys that open what is sealed of them, and the operator key's \
     hash are copied; not copied are TLS files, snapshots in Postgres, which a restored server does without, and people \
     in Postgres: dump those before, not after, with pg_dump.
 
@@ -98,7 +97,9 @@ fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied
 
     // People come first and are put in place last: a row that leads to money is written before the money moves, so a log
     // that has more than the database is one after a crash, and a database that has more than the log is a loss.
-    copier.small_file(&data_dir.join(seal::FILE_NAME), &to.join(seal::FILE_NAME))?;
+    for name in [vault::KEYS_FILE_NAME, vault::MASTER_FILE_NAME] {
+        copier.small_file(&data_dir.join(name), &to.join(name))?;
+    }
     let people = copier.people(data_dir)?;
 
     // A snapshot is of use only if the indexes reach it, and both only if the log does: so they are looked at in
