@@ -16,7 +16,7 @@ pub enum Error {
 
     /// The file says of itself, under a valid checksum, that it is of a
     /// version which this program does not know.
-    #[error("{} is of format version {version}, this program reads version {known}", .path.display())]
+    #[error("{} is of format version {version}, this program reads versions up to {known}", .path.display())]
     Version { path: PathBuf, version: u32, known: u32 },
 
     /// The database could not be reached, refused, or did not answer in time. Nothing is known of the bytes.
@@ -26,6 +26,9 @@ pub enum Error {
     /// What was given as the address of a database is none. The address itself is not told: it may hold a password.
     #[error("this is not the address of a database: {0}")]
     Address(String),
+
+    #[error("{} is encrypted, and its key is not to be had", .path.display())]
+    Key { path: PathBuf, source: vault::Error },
 
     /// The caller gave more than the format holds.
     #[error("{what} of {given} bytes is above the limit of {limit}")]

@@ -1,5 +1,6 @@
 //! Snapshots: checked blocks of opaque rows, exact at one log position (LSN).
 //!
+//! Blocks are encrypted where that is asked for.
 //! Nothing here knows what a row means, and nothing here decides when a
 //! snapshot is taken. A [`Store`] is one of two places: [`disk`] keeps snapshots
 //! as files, [`postgres`] as rows of a database. The types of this page say
@@ -10,6 +11,7 @@ mod store;
 pub mod disk;
 pub mod postgres;
 
+mod encryption;
 mod error;
 mod layout;
 

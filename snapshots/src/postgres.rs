@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 use tracing::warn;
+use vault::Encryption;
 use wal::disk::Disk;
 
 use crate::{Entry, Error, Result, disk};
@@ -34,6 +35,7 @@ pub struct Database {
     /// A folder of this machine where a snapshot is gathered before it goes
     /// out, so that a slow database keeps nobody waiting who gives the rows.
     pub outgoing_dir: PathBuf,
+    pub encryption: Encryption,
 }
 
 impl Database {

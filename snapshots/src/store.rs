@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use vault::Encryption;
 use wal::disk::Disk;
 
 use crate::{Block, Entry, Header, KindRows, Result, Summary, disk, postgres};
@@ -12,7 +13,7 @@ use crate::{Block, Entry, Header, KindRows, Result, Summary, disk, postgres};
 /// Where the snapshots of one log are.
 #[derive(Clone, Debug)]
 pub enum Store {
-    Disk { disk: Arc<dyn Disk>, dir: PathBuf },
+    Disk { disk: Arc<dyn Disk>, dir: PathBuf, encryption: Encryption },
     Postgres(postgres::Database),
 }
 
@@ -20,8 +21,9 @@ impl Store {
     /// Begins a snapshot, which nobody sees before `Writer::finish` has returned.
     pub fn create(&self, header: Header) -> Result<Writer> {
         match self {
-            Store::Disk { disk, dir } => {
-                disk::Writer::create(Arc::clone(disk), dir, header).map(|writer| Writer::Disk(Box::new(writer)))
+            Store::Disk { disk, dir, encryption } => {
+                let writer = disk::Writer::create_with_keys(Arc::clone(disk), dir, header, encryption);
+                writer.map(|writer| Writer::Disk(Box::new(writer)))
             }
             Store::Postgres(database) => {
                 postgres::Writer::create(database, header).map(|writer| Writer::Postgres(Box::new(writer)))
@@ -31,7 +33,9 @@ impl Store {
 
     pub fn open(&self, lsn: u64) -> Result<Reader> {
         match self {
-            Store::Disk { disk, dir } => disk::Reader::open(&**disk, dir, lsn).map(Reader::from),
+            Store::Disk { disk, dir, encryption } => {
+                disk::Reader::open_with_keys(&**disk, dir, lsn, encryption).map(Reader::from)
+            }
             Store::Postgres(database) => {
                 postgres::Reader::open(database, lsn).map(|reader| Reader::Postgres(Box::new(reader)))
             }
@@ -41,7 +45,7 @@ impl Store {
     /// The snapshots that are there, newest first.
     pub fn list(&self) -> Result<Vec<Entry>> {
         match self {
-            Store::Disk { disk, dir } => disk::list(&**disk, dir),
+            Store::Disk { disk, dir, .. } => disk::list(&**disk, dir),
             Store::Postgres(database) => postgres::list(database),
         }
     }
@@ -50,7 +54,7 @@ impl Store {
     /// unfinished writers have left. No writer may be at work.
     pub fn prune(&self, keep: usize) -> Result<()> {
         match self {
-            Store::Disk { disk, dir } => disk::prune(&**disk, dir, keep),
+            Store::Disk { disk, dir, .. } => disk::prune(&**disk, dir, keep),
             Store::Postgres(database) => postgres::prune(database, keep),
         }
     }

@@ -68,14 +68,15 @@ impl EngineConfig {
 
     /// Where the snapshots of this log are written to and recovered from.
     pub fn snapshot_store(&self, disk: &Arc<dyn Disk>, log_id: [u8; 16]) -> snapshots::Store {
-        let (disk, dir) = (Arc::clone(disk), self.snapshots_dir());
+        let (disk, dir, encryption) = (Arc::clone(disk), self.snapshots_dir(), self.encryption.clone());
         match &self.snapshots_in {
-            None => snapshots::Store::Disk { disk, dir },
+            None => snapshots::Store::Disk { disk, dir, encryption },
             Some(address) => snapshots::Store::Postgres(snapshots::postgres::Database {
                 address: address.clone(),
                 log_id,
                 disk,
                 outgoing_dir: dir.join("outgoing"),
+                encryption,
             }),
         }
     }

@@ -2,11 +2,8 @@
 //! reading one back. Where the parts come from and when is in `host.rs`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use snapshots::{Reader, Store, Writer};
-use wal::disk::Disk;
 
 use crate::ledger::book::CurrencySum;
 use crate::ledger::{Currency, StateHash, WalletId};
@@ -127,13 +124,8 @@ impl Collector {
     }
 }
 
-/// Begins a snapshot at a mark, as a file.
-pub fn begin(disk: Arc<dyn Disk>, dir: &Path, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
-    begin_in(&Store::Disk { disk, dir: dir.to_owned() }, marked, log_id)
-}
-
 /// Begins a snapshot at a mark, wherever they are kept.
-pub fn begin_in(store: &Store, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
+pub fn begin(store: &Store, marked: Marked, log_id: [u8; 16]) -> Result<Writer, SnapshotError> {
     let header =
         snapshots::Header { lsn: marked.lsn, time_micros: marked.time_micros, chain_hash: marked.chain, log_id };
     Ok(store.create(header)?)

@@ -189,7 +189,7 @@ impl Camera {
             let (totals, _) = self.collect(&cut, Collector::new(None))?;
             return Ok(Cut::Nothing(summary(marked, &totals, 0, began)));
         }
-        let writer = snapshot::begin_in(&self.store(), marked, self.log_id)?;
+        let writer = snapshot::begin(&self.store(), marked, self.log_id)?;
         let mut collector = Collector::new(Some(writer));
         self.copy(&cut, &mut collector, Some(Pace::new(Arc::clone(&self.status), self.config.snapshot_period)))?;
         Ok(Cut::Copied(Copied { marked, collector, began }))

@@ -364,7 +364,7 @@ impl Life {
     fn begin_copying(&mut self, world: &World, cut: Receiver<Chunk>, marked: Marked) -> Option<Snapshot> {
         let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
         let log_id = self.desk.reader.log_id();
-        let writer = snapshot::begin(disk, &world.config.snapshots_dir(), marked, log_id).ok()?;
+        let writer = snapshot::begin(&world.config.snapshot_store(&disk, log_id), marked, log_id).ok()?;
         for shard in &mut self.shards {
             shard.inbox.push_back(ShardMessage::CopyMore);
         }

@@ -7,6 +7,7 @@ use florin::engine::EngineConfig;
 use florin::engine::recovery::recover;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use vault::{Encryption, Keyring, Purpose};
 use wal::disk::{Disk, SimDisk};
 
 use super::clients::Clients;
@@ -73,6 +74,9 @@ impl World {
         // In a few worlds so much is written that segments are sealed, archived and read again.
         let is_bulky = rng.random_bool(0.05);
         config.in_flight_max = rng.random_range(20..200) + if is_bulky { 600 } else { 0 };
+        if seed % 4 == 3 {
+            config.encryption = Encryption::On(Keyring::for_simulation(seed).expect("keys of a seed"));
+        }
         World {
             oracle: Oracle::new(disk.clone()),
             rng,
@@ -86,6 +90,18 @@ impl World {
         }
     }
 
+    /// In an encrypted world keys are rotated, and now and then a life is written in clear.
+    fn turn_keys(&mut self) {
+        let Some(keys) = self.config.encryption.keys().cloned() else { return };
+        for purpose in [Purpose::Log, Purpose::Snapshots] {
+            if self.rng.random_bool(0.4) {
+                keys.rotate(purpose).expect("keys in memory are rotated");
+            }
+        }
+        let is_on = self.rng.random_bool(0.8);
+        self.config.encryption = if is_on { Encryption::On(keys) } else { Encryption::ReadOnly(keys) };
+    }
+
     pub fn run(mut self) -> Figures {
         for life in 0..LIVES {
             let is_last = life + 1 == LIVES;
@@ -96,6 +112,7 @@ impl World {
                 // A clock that jumps back.
                 self.clock_micros = self.clock_micros.saturating_sub(self.rng.random_range(0..2_000_000));
             }
+            self.turn_keys();
             let Some(mut life) = self.start() else { continue };
             life.check_recovered(&mut self);
             if !is_last {

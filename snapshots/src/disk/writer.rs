@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vault::Encryption;
 use wal::disk::{DIRECT_BYTES, Disk, DiskFile};
 
 use super::{file_path, io_error, temporary_path};
+use crate::encryption::{Cipher, SnapshotKey, no_key};
 use crate::layout::{self, BLOCK_HEADER_BYTES};
 use crate::{BLOCK_BYTES_MAX, Error, Header, KindRows, Result, STATE_BYTES_MAX, Summary};
 
@@ -36,6 +38,7 @@ pub struct Writer {
     block_count: u64,
     rows: BTreeMap<u8, u64>,
     hasher: blake3::Hasher,
+    cipher: Option<Cipher>,
     renamed: bool,
 }
 
@@ -43,6 +46,19 @@ impl Writer {
     /// Begins a snapshot. One that stands at the same LSN stays until `finish`
     /// puts the new one into its place.
     pub fn create(disk: Arc<dyn Disk>, dir: &Path, header: Header) -> Result<Writer> {
+        Writer::create_with_keys(disk, dir, header, &Encryption::Without)
+    }
+
+    /// The same, encrypted if that is wanted.
+    pub fn create_with_keys(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        header: Header,
+        encryption: &Encryption,
+    ) -> Result<Writer> {
+        let path = file_path(dir, header.lsn);
+        let key = SnapshotKey::new(encryption).map_err(no_key(&path))?;
+        let cipher = Cipher::new(key.as_ref(), &header, encryption).map_err(no_key(&path))?;
         disk.create_dir_all(dir).map_err(io_error("create the folder", dir))?;
         let temporary = temporary_path(dir, header.lsn);
         drop(disk.create(&temporary).map_err(io_error("create", &temporary))?);
@@ -59,24 +75,27 @@ impl Writer {
             block_count: 0,
             rows: BTreeMap::new(),
             hasher: blake3::Hasher::new(),
+            cipher,
             renamed: false,
         };
-        writer.put(&layout::encode_header(&header))?;
+        writer.put(&layout::encode_beginning(&header, key.as_ref()))?;
         Ok(writer)
     }
 
     /// Appends `rows` rows of one kind, already encoded. After an error the
     /// writer is good for nothing but to be dropped.
     pub fn block(&mut self, kind: u8, rows: u32, bytes: &[u8]) -> Result<()> {
-        let bytes_len = match u32::try_from(bytes.len()) {
-            Ok(len) if bytes.len() <= BLOCK_BYTES_MAX => len,
-            _ => {
-                return Err(Error::TooLarge { what: "block", given: bytes.len(), limit: BLOCK_BYTES_MAX });
+        if bytes.len() > BLOCK_BYTES_MAX {
+            return Err(Error::TooLarge { what: "block", given: bytes.len(), limit: BLOCK_BYTES_MAX });
+        }
+        match self.cipher.take() {
+            None => self.put_block(kind, rows, bytes)?,
+            Some(mut cipher) => {
+                let encrypted = cipher.encrypt(kind, rows, bytes).map_err(no_key(&self.temporary))?;
+                self.put_block(kind, rows, encrypted)?;
+                self.cipher = Some(cipher);
             }
-        };
-        let header: [u8; BLOCK_HEADER_BYTES] = layout::encode_block_header(kind, rows, bytes_len, bytes);
-        self.put(&header)?;
-        self.put(bytes)?;
+        }
         self.block_count += 1;
         *self.rows.entry(kind).or_default() += u64::from(rows);
         Ok(())
@@ -89,7 +108,9 @@ impl Writer {
             return Err(Error::TooLarge { what: "state", given: state.len(), limit: STATE_BYTES_MAX });
         }
         let rows: Vec<KindRows> = self.rows.iter().map(|(&kind, &rows)| KindRows { kind, rows }).collect();
-        let mut trailer = layout::encode_trailer_body(&rows, state);
+        let encrypted = self.cipher.as_ref().map(|cipher| cipher.encrypt_state(state)).transpose();
+        let encrypted = encrypted.map_err(no_key(&self.temporary))?;
+        let mut trailer = layout::encode_trailer_body(&rows, encrypted.as_deref().unwrap_or(state));
         self.hasher.update(&trailer);
         let hash = *self.hasher.finalize().as_bytes();
         layout::append_tail(&mut trailer, &hash);
@@ -102,6 +123,13 @@ impl Writer {
         self.renamed = true;
         self.disk.sync_dir(&self.dir).map_err(io_error("sync the folder", &self.dir))?;
         Ok(Summary { lsn: self.lsn, bytes: self.written_bytes, block_count: self.block_count, rows, hash })
+    }
+
+    fn put_block(&mut self, kind: u8, rows: u32, bytes: &[u8]) -> Result<()> {
+        let length = u32::try_from(bytes.len()).expect("a block is below its limit");
+        let header: [u8; BLOCK_HEADER_BYTES] = layout::encode_block_header(kind, rows, length, bytes);
+        self.put(&header)?;
+        self.put(bytes)
     }
 
     /// Takes bytes into the hash and the buffer. The trailer passes here too,

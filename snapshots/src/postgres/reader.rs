@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use vault::{KeyId, SEAL_BYTES};
 
 use super::session::{LONG_SECONDS, SHORT_SECONDS, Session};
 use super::{Database, signed};
-use crate::layout::{self, BLOCK_HEADER_BYTES, HEADER_BYTES, TAIL_BYTES};
+use crate::encryption::{self, Cipher, SnapshotKey, forged, no_key};
+use crate::layout::{self, BLOCK_HEADER_BYTES, TAIL_BYTES};
 use crate::{BLOCK_BYTES_MAX, Block, Error, Header, KindRows, Result};
 
 /// Blocks that are asked for at once; they are in memory together.
@@ -24,6 +26,8 @@ pub struct Reader {
     place: PathBuf,
     id: i64,
     contents: Contents,
+    cipher: Option<Cipher>,
+    state: Vec<u8>,
     fetched: VecDeque<Fetched>,
     next_no: i64,
     offset: u64,
@@ -37,16 +41,26 @@ impl Reader {
         let mut session = Session::connect(&database.address)?;
         let found = Found::one(&mut session, database, lsn)?;
         let contents = found.check(database)?;
+        let place = database.place_of(lsn);
+        let key = contents.key.as_ref();
+        let cipher = Cipher::new(key, &contents.header, &database.encryption).map_err(no_key(&place))?;
+        let state = match &cipher {
+            None => contents.state.clone(),
+            Some(cipher) => cipher.decrypt_state(&contents.state).map_err(forged(&place, 0))?,
+        };
+        let beginning = layout::encode_beginning(&contents.header, key);
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&layout::encode_header(&contents.header));
+        hasher.update(&beginning);
         Ok(Reader {
             session,
-            place: database.place_of(lsn),
+            place,
             id: found.id,
             contents,
+            cipher,
+            state,
             fetched: VecDeque::new(),
             next_no: 0,
-            offset: HEADER_BYTES as u64,
+            offset: beginning.len() as u64,
             hasher,
             rows: BTreeMap::new(),
             current: Vec::new(),
@@ -58,7 +72,7 @@ impl Reader {
     }
 
     pub fn state(&self) -> &[u8] {
-        &self.contents.state
+        &self.state
     }
 
     pub fn rows(&self) -> &[KindRows] {
@@ -97,10 +111,12 @@ impl Reader {
         self.hasher.update(&header);
         self.hasher.update(&block.bytes);
         *self.rows.entry(kind).or_default() += u64::from(rows);
+        let offset = self.offset;
         self.offset += (BLOCK_HEADER_BYTES + block.bytes.len()) as u64;
         self.next_no += 1;
         self.current = self.fetched.pop_front().expect("it was at the front").bytes;
-        Ok(Some(Block { kind, rows, bytes: &self.current }))
+        let block = Block { kind, rows, bytes: &self.current };
+        encryption::opened(&mut self.cipher, block, &self.place, offset).map(Some)
     }
 
     fn fetch(&mut self) -> Result<()> {
@@ -113,7 +129,7 @@ impl Reader {
                 .bind(id)
                 .bind(next_no)
                 .bind(next_no + FETCH_BLOCKS)
-                .bind(BLOCK_BYTES_MAX as i64)
+                .bind((BLOCK_BYTES_MAX + SEAL_BYTES) as i64)
                 .fetch_all(connection)
                 .await?;
             rows.iter().map(Fetched::new).collect::<sqlx::Result<VecDeque<Fetched>>>()
@@ -166,6 +182,8 @@ impl Fetched {
 #[derive(Debug)]
 pub(super) struct Contents {
     header: Header,
+    key: Option<SnapshotKey>,
+    /// As it is stored.
     state: Vec<u8>,
     rows: Vec<KindRows>,
     block_count: i64,
@@ -188,10 +206,12 @@ pub(super) struct Found {
     bytes: i64,
     hash: Vec<u8>,
     crc: i64,
+    data_key: Option<Vec<u8>>,
+    salt: Option<Vec<u8>>,
 }
 
 const COLUMNS: &str = "SELECT id, lsn, time_micros, chain_hash, version, state, kinds, kind_rows, block_count, bytes, \
-                       hash, crc FROM florin_snapshots WHERE log_id = $1 AND complete AND ($2 < 0 OR lsn = $2) \
+                       hash, crc, data_key, salt FROM florin_snapshots WHERE log_id = $1 AND complete AND ($2 < 0 OR lsn = $2) \
                        ORDER BY lsn DESC";
 
 impl Found {
@@ -231,13 +251,15 @@ impl Found {
             bytes: row.try_get(9)?,
             hash: row.try_get(10)?,
             crc: row.try_get(11)?,
+            data_key: row.try_get(12)?,
+            salt: row.try_get(13)?,
         })
     }
 
     pub(super) fn check(&self, database: &Database) -> Result<Contents> {
         let place = database.place_of(self.lsn.unsigned_abs());
-        if self.version != layout::VERSION.cast_signed() {
-            let version = self.version.cast_unsigned();
+        let version = self.version.cast_unsigned();
+        if !(1..=layout::VERSION).contains(&version) {
             return Err(Error::Version { path: place, version, known: layout::VERSION });
         }
         self.contents(database.log_id).ok_or_else(|| damaged(&place, 0, "row of the snapshot"))
@@ -254,16 +276,25 @@ impl Found {
         if self.kinds.len() != self.kind_rows.len() || self.kinds.len() > 256 {
             return None;
         }
+        let key = match (&self.data_key, &self.salt) {
+            (None, None) => None,
+            (data_key, salt) => Some(SnapshotKey {
+                data_key: KeyId(data_key.as_deref()?.try_into().ok()?),
+                salt: salt.as_deref()?.try_into().ok()?,
+            }),
+        };
         let kind_rows = self.kinds.iter().zip(&self.kind_rows);
         let rows: Option<Vec<KindRows>> = kind_rows
             .map(|(&kind, &rows)| Some(KindRows { kind: u8::try_from(kind).ok()?, rows: u64::try_from(rows).ok()? }))
             .collect();
         let rows = rows?;
-        let is_right = self.state.len() <= crate::STATE_BYTES_MAX
+        let is_right = self.state.len() <= crate::STATE_BYTES_MAX + layout::extra_bytes(key.as_ref())
+            && self.version.cast_unsigned() == layout::version(key.as_ref())
             && self.block_count >= 0
-            && i64::from(layout::row_crc(&header, &rows, &self.state, &hash)) == self.crc;
+            && i64::from(layout::row_crc(&header, key.as_ref(), &rows, &self.state, &hash)) == self.crc;
         is_right.then(|| Contents {
             header,
+            key,
             state: self.state.clone(),
             rows,
             block_count: self.block_count,

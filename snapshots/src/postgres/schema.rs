@@ -7,7 +7,8 @@ use sqlx::{query, query_scalar, raw_sql};
 /// The version that this program works with.
 pub(super) const VERSION: i32 = VERSIONS.len() as i32;
 
-const VERSIONS: [&str; 1] = ["
+const VERSIONS: [&str; 2] = [
+    "
     CREATE TABLE florin_snapshots (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         log_id bytea NOT NULL CHECK (octet_length(log_id) = 16),
@@ -36,7 +37,12 @@ const VERSIONS: [&str; 1] = ["
         PRIMARY KEY (snapshot, block_no)
     );
     ALTER TABLE florin_snapshot_blocks ALTER COLUMN bytes SET STORAGE EXTERNAL;
-"];
+",
+    "
+    ALTER TABLE florin_snapshots ADD COLUMN data_key bytea;
+    ALTER TABLE florin_snapshots ADD COLUMN salt bytea;
+",
+];
 
 /// Two servers that come at the same time must not both make the tables; the
 /// number is ours by choice and means nothing.

@@ -30,7 +30,8 @@ impl Writer {
     /// The database is not asked for anything yet.
     pub fn create(database: &Database, header: Header) -> Result<Writer> {
         assert_eq!(header.log_id, database.log_id, "a snapshot goes to the place of its own log");
-        let gathered = disk::Writer::create(Arc::clone(&database.disk), &database.outgoing_dir, header)?;
+        let (disk, dir) = (Arc::clone(&database.disk), &database.outgoing_dir);
+        let gathered = disk::Writer::create_with_keys(disk, dir, header, &database.encryption)?;
         Ok(Writer { database: database.clone(), lsn: header.lsn, gathered })
     }
 
@@ -54,13 +55,13 @@ impl Writer {
 
 fn send(database: &Database, summary: &Summary) -> Result<()> {
     let began = Instant::now();
-    let mut reader = disk::Reader::open(&*database.disk, &database.outgoing_dir, summary.lsn)?;
+    let mut reader = disk::Stored::open(&*database.disk, &database.outgoing_dir, summary.lsn)?;
     let mut session = Session::connect(&database.address)?;
     let snapshot = insert_header(&mut session, &reader, summary)?;
     let mut batch = Batch::new(snapshot);
     // The reader checks each block as it comes and the whole at the end, so
     // what is made complete is what was gathered.
-    while let Some(block) = reader.next_block()? {
+    while let Some((_, block)) = reader.next_block()? {
         batch.add(block)?;
         if batch.bytes.len() >= COPY_BYTES {
             batch.copy(&mut session)?;
@@ -83,25 +84,26 @@ fn send(database: &Database, summary: &Summary) -> Result<()> {
 }
 
 /// Begins the transaction with the row of the snapshot, not complete yet.
-fn insert_header(session: &mut Session, reader: &disk::Reader, summary: &Summary) -> Result<i64> {
+fn insert_header(session: &mut Session, reader: &disk::Stored, summary: &Summary) -> Result<i64> {
     let Header { lsn, time_micros, chain_hash, log_id } = *reader.header();
     let (lsn, time_micros) = (signed("position", lsn)?, signed("time", time_micros)?);
     let (block_count, bytes) = (signed("count", summary.block_count)?, signed("size", summary.bytes)?);
     let kinds: Vec<i16> = reader.rows().iter().map(|kind| i16::from(kind.kind)).collect();
     let kind_rows: Result<Vec<i64>> = reader.rows().iter().map(|kind| signed("count", kind.rows)).collect();
     let kind_rows = kind_rows?;
-    let crc = layout::row_crc(reader.header(), reader.rows(), reader.state(), reader.hash());
+    let key = reader.key();
+    let crc = layout::row_crc(reader.header(), key, reader.rows(), reader.state(), reader.hash());
     session.run("begin a snapshot in", SHORT_SECONDS, async |connection| {
         raw_sql("BEGIN").execute(&mut *connection).await?;
         let sql = "INSERT INTO florin_snapshots (log_id, lsn, time_micros, chain_hash, version, state, kinds, \
-                   kind_rows, block_count, bytes, hash, crc, complete) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, false) RETURNING id";
+                   kind_rows, block_count, bytes, hash, crc, data_key, salt, complete) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, false) RETURNING id";
         query_scalar(sql)
             .bind(&log_id[..])
             .bind(lsn)
             .bind(time_micros)
             .bind(&chain_hash[..])
-            .bind(layout::VERSION.cast_signed())
+            .bind(layout::version(key).cast_signed())
             .bind(reader.state())
             .bind(&kinds)
             .bind(&kind_rows)
@@ -109,6 +111,8 @@ fn insert_header(session: &mut Session, reader: &disk::Reader, summary: &Summary
             .bind(bytes)
             .bind(&reader.hash()[..])
             .bind(i64::from(crc))
+            .bind(key.map(|key| &key.data_key.0[..]))
+            .bind(key.map(|key| &key.salt[..]))
             .fetch_one(connection)
             .await
     })

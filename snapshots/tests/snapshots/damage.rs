@@ -112,12 +112,12 @@ fn a_later_version_is_named() {
     let disk = SimDisk::new(1);
     write_small(&disk, 1).unwrap();
     let mut bytes = get(&disk, &snap_name(1));
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32c::crc32c(&bytes[..76]);
     bytes[76..80].copy_from_slice(&crc.to_le_bytes());
     put(&disk, &snap_name(1), &bytes);
     let error = Reader::open(&disk, dir(), 1).unwrap_err();
-    assert!(matches!(error, Error::Version { version: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Version { version: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

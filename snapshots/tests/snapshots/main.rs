@@ -6,6 +6,7 @@
 
 mod crash;
 mod damage;
+mod encryption;
 mod files;
 mod fixture;
 mod postgres;

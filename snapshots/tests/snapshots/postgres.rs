@@ -5,10 +5,15 @@ use super::*;
 use crate::postgres_server::{PASSWORD, Server};
 use snapshots::Store;
 use snapshots::postgres::{Address, Database};
+use vault::Encryption;
 
 fn store(address: Address, log: u8) -> Store {
+    store_with(address, log, Encryption::Without)
+}
+
+fn store_with(address: Address, log: u8, encryption: Encryption) -> Store {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
-    Store::Postgres(Database { address, log_id: [log; 16], disk, outgoing_dir: PathBuf::from("/outgoing") })
+    Store::Postgres(Database { address, log_id: [log; 16], disk, outgoing_dir: PathBuf::from("/outgoing"), encryption })
 }
 
 fn outgoing(store: &Store) -> Vec<String> {
@@ -20,6 +25,8 @@ fn outgoing(store: &Store) -> Vec<String> {
 fn in_postgres() {
     let Some(server) = Server::start() else { return };
     for (number, (name, check)) in CHECKS.iter().enumerate() {
+        eprintln!("{name}, encrypted");
+        check(&store_with(server.address(), 200 + number as u8, encryption::on()));
         eprintln!("{name}");
         let store = store(server.address(), number as u8);
         check(&store);
@@ -30,6 +37,7 @@ fn in_postgres() {
     assert!(counts.ends_with("\n0") && !counts.starts_with('0'), "{counts}");
 
     same_as_a_file(&server);
+    encrypted_rows_say_nothing(&server);
     every_change_is_noticed(&server);
     damaged_ones_do_not_count(&server);
     cut_off_in_the_middle(&server);
@@ -39,10 +47,27 @@ fn in_postgres() {
 /// The tables keep all that is in a file, so the hash is the same.
 fn same_as_a_file(server: &Server) {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
-    let on_disk = Store::Disk { disk, dir: dir().to_owned() };
+    let on_disk = Store::Disk { disk, dir: dir().to_owned(), encryption: Encryption::Without };
     let Store::Postgres(mut database) = store(server.address(), 0) else { panic!("it is in Postgres") };
     database.log_id = header(1).log_id;
     assert_eq!(put_small(&on_disk, 5), put_small(&Store::Postgres(database), 5));
+}
+
+fn encrypted_rows_say_nothing(server: &Server) {
+    let store = store_with(server.address(), 199, encryption::on());
+    put_small(&store, 42);
+    check_small_in(&store, 42);
+    let like = |what: &str| {
+        let sql = "SELECT count(*) FROM florin_snapshot_blocks b JOIN florin_snapshots s ON s.id = b.snapshot \
+                   WHERE s.lsn = 42 AND position(convert_to('one hold', 'UTF8') IN b.bytes) > 0 AND s.data_key";
+        server.sql(&format!("{sql} {what}"))
+    };
+    put_small(&self::store(server.address(), 198), 42);
+    assert_eq!((like("IS NOT NULL").as_str(), like("IS NULL").as_str()), ("0", "1"));
+    for encryption in [Encryption::Without, encryption::other()] {
+        let error = store_with(server.address(), 199, encryption).open(42).unwrap_err();
+        assert!(matches!(error, Error::Key { .. }), "{error}");
+    }
 }
 
 fn every_change_is_noticed(server: &Server) {
@@ -85,9 +110,9 @@ fn every_change_is_noticed(server: &Server) {
         }
         check_small_in(&store, 42);
     }
-    change(header, "id", "version = 2");
+    change(header, "id", "version = 3");
     let error = get_from(&store, 42).unwrap_err();
-    assert!(matches!(error, Error::Version { version: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Version { version: 3, known: 2, .. }), "{error}");
     change(header, "id", "version = 1");
     // Blocks that are right each by itself, in another order.
     for (from, to) in [(0, 8), (1, 0), (8, 1)] {
@@ -139,7 +164,7 @@ fn cut_off_in_the_middle(server: &Server) {
 fn newer_tables_are_left_alone(server: &Server) {
     server.sql("INSERT INTO florin_snapshot_schema (version) VALUES (7)");
     let error = store(server.address(), 103).list().unwrap_err();
-    assert!(matches!(error, Error::Version { version: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Version { version: 7, known: 2, .. }), "{error}");
 }
 
 /// It accepts, and then says nothing.
