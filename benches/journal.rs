@@ -1,6 +1,6 @@
 //! Question: how many transfer records a second does the log make durable, by the size of a group?
 //! Workload: groups of 1, 64, 1,024 and 8,190 records of plain transfers, encoded, appended and synced one group after
-//! another; `_nosync` is the same on tmpfs, or on the simulated disk where there is none. Bytes for each transfer and
+//! another; `_nosync` is the same on tmpfs, or on the simulated disk where there is none; `_encrypted` too, encrypted. Bytes for each transfer and
 //! MB/s are printed.
 //! Command: cargo bench --bench journal
 
@@ -12,6 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use florin::engine::record;
 use florin::ledger::Transfer;
 use tempfile::TempDir;
+use vault::{Encryption, Keyring};
 use wal::disk::{Disk, RealDisk, SimDisk};
 use wal::{GroupBuilder, Log};
 
@@ -25,15 +26,26 @@ const MEMORY_FOLDER: &str = "/dev/shm";
 
 /// One log for all samples of a size: making one writes whole segments.
 fn synced(criterion: &mut Criterion) {
-    measure(criterion, "journal", 3, false, || (Arc::new(RealDisk), Some(rig::folder())));
+    let place = || -> (Arc<dyn Disk>, Option<TempDir>) { (Arc::new(RealDisk), Some(rig::folder())) };
+    measure(criterion, "journal", 3, false, &Encryption::Without, place);
+    measure(criterion, "journal/encrypted", 3, false, &encrypted(), place);
 }
 
 /// A fresh log for each sample, and short samples: this log stays in memory.
 fn nosync(criterion: &mut Criterion) {
-    measure(criterion, "journal/memory_nosync", 1, true, || match tempfile::tempdir_in(MEMORY_FOLDER) {
+    measure(criterion, "journal/memory_nosync", 1, true, &Encryption::Without, memory);
+    measure(criterion, "journal/memory_nosync_encrypted", 1, true, &encrypted(), memory);
+}
+
+fn encrypted() -> Encryption {
+    Encryption::On(Keyring::for_simulation(7).expect("keys of a seed"))
+}
+
+fn memory() -> (Arc<dyn Disk>, Option<TempDir>) {
+    match tempfile::tempdir_in(MEMORY_FOLDER) {
         Ok(folder) => (Arc::new(RealDisk), Some(folder)),
         Err(_) => (Arc::new(SimDisk::new(1)), None),
-    });
+    }
 }
 
 /// `place` gives a disk and a folder on it for a new log.
@@ -42,6 +54,7 @@ fn measure(
     name: &str,
     seconds: u64,
     is_fresh_each_sample: bool,
+    encryption: &Encryption,
     place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>),
 ) {
     let mut group = rig::group(criterion, name, seconds);
@@ -55,7 +68,7 @@ fn measure(
                 if is_fresh_each_sample {
                     opened = None;
                 }
-                let (log, _folder) = opened.get_or_insert_with(|| open(&place));
+                let (log, _folder) = opened.get_or_insert_with(|| open(&place, encryption));
                 let mut builder = GroupBuilder::new();
                 append(log, &mut builder, &transfers[..records]); // The first write of a file is not like the rest.
                 let began = Instant::now();
@@ -80,10 +93,11 @@ fn measure(
     group.finish();
 }
 
-fn open(place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>)) -> (Log, Option<TempDir>) {
+fn open(place: impl Fn() -> (Arc<dyn Disk>, Option<TempDir>), encryption: &Encryption) -> (Log, Option<TempDir>) {
     let (disk, folder) = place();
     let dir = folder.as_ref().map_or(Path::new("/log"), TempDir::path);
-    let (log, _) = Log::open(disk, dir, wal::Options::default(), &mut |_, _| {}).expect("a new folder takes a log");
+    let options = wal::Options { encryption: encryption.clone(), ..wal::Options::default() };
+    let (log, _) = Log::open(disk, dir, options, &mut |_, _| {}).expect("a new folder takes a log");
     (log, folder)
 }
 

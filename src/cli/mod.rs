@@ -3,8 +3,10 @@
 
 mod ask;
 mod backup;
+mod core_dumps;
 mod demo;
 mod failure;
+mod keys;
 mod logging;
 mod replay;
 mod screen;
@@ -61,6 +63,9 @@ enum Command {
     /// Copy a running server's folder to another one, from which a server can start; run again, it copies what is new
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::BackupArgs),
+    /// List, rotate and wrap anew the keys of what is encrypted
+    #[command(after_help = keys::EXAMPLES)]
+    Keys(keys::KeysArgs),
     /// Serve, put load on, kill with -9 in the middle, recover, and prove that nothing acknowledged was lost
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
@@ -84,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::Replay(args) => replay::run(&args),

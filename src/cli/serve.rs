@@ -26,7 +26,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::failure::Failure;
-use super::{Verdict, duration, screen};
+use super::keys::MasterArgs;
+use super::{Verdict, core_dumps, duration, screen};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -126,6 +127,14 @@ pub struct ServeArgs {
     /// The API key of a new ledger, instead of one that is made; later it must be the same one, or left out
     #[arg(long, env = "FLORIN_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
+    #[command(flatten)]
+    master: MasterArgs,
+    /// Encrypt the log and the snapshots from now on; takes a master key from outside the data folder
+    #[arg(long, env = "FLORIN_ENCRYPT", value_parser = clap::builder::FalseyValueParser::new())]
+    encrypt: bool,
+    /// Let the system write this process's memory to a file when it crashes; keys and codes may be in it
+    #[arg(long)]
+    core_dumps: bool,
     /// Stop gracefully when the standard input ends, for whoever starts a server as a child
     #[arg(long)]
     stop_with_stdin: bool,
@@ -193,6 +202,9 @@ fn period(text: &str) -> Result<Period, String> {
 }
 
 pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
+    if !args.core_dumps {
+        core_dumps::switch_off()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     let outcome = runtime.block_on(serve(args));
     // A recovery that was broken off may still be reading; nobody needs to wait for it.
@@ -305,6 +317,7 @@ fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {
     if let Some(max) = args.in_flight_max {
         config.in_flight_max = max as usize;
     }
+    config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
     config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
     Ok(config)
 }

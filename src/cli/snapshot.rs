@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::ask::{KeyArgs, ask};
 use super::failure::Failure;
+use super::keys::MasterArgs;
 use super::{Verdict, screen};
 
 pub const EXAMPLES: &str = "\
@@ -37,6 +38,11 @@ pub struct SnapshotArgs {
     /// With --data-dir: the Postgres database that keeps its snapshots; see florin serve --help
     #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
     snapshots: Option<SecretString>,
+    #[command(flatten)]
+    master: MasterArgs,
+    /// With --data-dir: encrypt the snapshot, and what is written to the log from now on; see florin serve --help
+    #[arg(long, env = "FLORIN_ENCRYPT", value_parser = clap::builder::FalseyValueParser::new())]
+    encrypt: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -52,6 +58,7 @@ pub fn run(args: &SnapshotArgs) -> Result<Verdict, Failure> {
             }
             config.snapshot_period = None;
             config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
+            config.encryption = args.master.to_serve(data_dir, args.encrypt)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.map_err(Failure::Runtime)?.block_on(take(config))?
         }

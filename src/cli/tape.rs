@@ -7,6 +7,7 @@ use std::sync::Arc;
 use florin::engine::{EngineConfig, record};
 use florin::ledger::Event;
 use indicatif::ProgressBar;
+use vault::Encryption;
 use wal::Reader;
 use wal::disk::RealDisk;
 
@@ -45,11 +46,13 @@ pub enum Step {
 }
 
 impl Tape {
-    pub fn open(data_dir: &Path) -> Result<Tape, Failure> {
+    /// Without keys only the log's files and its chain can be asked for, if it is encrypted.
+    pub fn open(data_dir: &Path, encryption: &Encryption) -> Result<Tape, Failure> {
         let config = EngineConfig::new(data_dir);
         let archive_dir = config.archive_dir();
         let bar = screen::bar("finding the log's end", 0);
-        let reader = Reader::open(Arc::new(RealDisk), &config.log_dir(), Some(&archive_dir), &mut |done, total| {
+        let (disk, log_dir, keys) = (Arc::new(RealDisk), config.log_dir(), encryption.clone());
+        let reader = Reader::open_with_keys(disk, &log_dir, Some(&archive_dir), keys, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?;

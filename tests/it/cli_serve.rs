@@ -53,6 +53,10 @@ impl Server {
         assert!(sent.expect("kill runs").success());
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn code(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }

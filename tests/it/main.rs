@@ -5,6 +5,7 @@ mod cli_replay;
 mod cli_rig;
 mod cli_serve;
 mod cli_verify;
+mod encryption;
 mod engine_limits;
 mod engine_model;
 mod fuzz_corpus;

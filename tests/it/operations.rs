@@ -9,7 +9,8 @@ use std::path::Path;
 use florin::http::problem::Code;
 
 /// The programs around the server have no log of their own.
-const SOURCES: [&str; 6] = ["src/engine", "src/http", "src/cli/serve.rs", "src/config.rs", "wal/src", "snapshots/src"];
+const SOURCES: [&str; 7] =
+    ["src/engine", "src/http", "src/cli/serve.rs", "src/config.rs", "vault/src", "wal/src", "snapshots/src"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -52,7 +52,7 @@ impl<'a> Copier<'a> {
         self.part("snapshots", ".snap", from, into, |_| {
             let entries = snapshots::disk::list(&*disk, from).map_err(or_gone)?;
             for entry in entries {
-                match snapshots::disk::Reader::open(&*disk, from, entry.lsn) {
+                match snapshots::disk::check(&*disk, from, entry.lsn) {
                     Ok(_) => {
                         return Ok(entry
                             .path

@@ -14,9 +14,11 @@ use florin::engine::EngineConfig;
 use florin::http::auth;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use vault::{Encryption, KEYS_FILE_NAME};
 use wal::disk::{Disk, RealDisk};
 
 use super::failure::Failure;
+use super::keys::MasterArgs;
 use super::tape::Tape;
 use super::verify::report::Report;
 use super::{Verdict, screen, verify};
@@ -52,6 +54,8 @@ pub struct BackupArgs {
     /// Leave the check of the whole copy to a later florin verify
     #[arg(long)]
     no_verify: bool,
+    #[command(flatten)]
+    master: MasterArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -81,7 +85,13 @@ pub fn run(args: &BackupArgs) -> Result<Verdict, Failure> {
     let copied = back_up(&args.data_dir, &args.to, &bar);
     bar.finish_and_clear();
     let (lsn, copied) = copied?;
-    let report = if args.no_verify { None } else { Some(verify::examine(&EngineConfig::new(&args.to))?) };
+    let report = if args.no_verify {
+        None
+    } else {
+        let mut config = EngineConfig::new(&args.to);
+        config.encryption = args.master.to_read(&args.to)?;
+        Some(verify::examine(&config)?)
+    };
     let outcome = Outcome { lsn, copied, report, elapsed: began.elapsed() };
     screen::print(&if args.json { format!("{}\n", outcome.json(&args.to)) } else { outcome.table(&args.to) })?;
     Ok(if outcome.is_fine() { Verdict::Fine } else { Verdict::Wrong })
@@ -90,7 +100,7 @@ pub fn run(args: &BackupArgs) -> Result<Verdict, Failure> {
 fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     // Before anything is made there: is there a ledger, and which?
-    let log_id = Tape::open(data_dir)?.reader().log_id();
+    let log_id = Tape::open(data_dir, &Encryption::Without)?.reader().log_id();
     let target = Target::open(&disk, to, data_dir, log_id)?;
     let (from, into) = (EngineConfig::new(data_dir), EngineConfig::new(to));
     let mut copier = Copier::new(&disk, target.incoming_dir(), bar)?;
@@ -109,10 +119,12 @@ fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied
         copier.index("ids", &from.ids_dir(), &into.ids_dir())?,
         copier.index("entries", &from.entries_dir(), &into.entries_dir())?,
     ];
-    let tape = Tape::open(data_dir)?;
+    let tape = Tape::open(data_dir, &Encryption::Without)?;
     let last_there = target.last_segment(&tape)?;
     copier.segments(tape.reader(), last_there.as_deref(), &into.log_dir())?;
     parts.iter().try_for_each(|part: &Part| copier.put_in_place(part))?;
+    // After the segments, so that it has every key that one of them names.
+    copier.small_file(&data_dir.join(KEYS_FILE_NAME), &to.join(KEYS_FILE_NAME))?;
     copier.small_file(&data_dir.join(auth::FILE_NAME), &to.join(auth::FILE_NAME))?;
     if let Some(people) = people {
         copier.put_people_in_place(&people, to)?;

@@ -16,6 +16,7 @@ use florin::engine::config::SHARDS_MAX;
 use florin::ledger::money::format_minor;
 
 use super::failure::Failure;
+use super::keys::MasterArgs;
 use super::tape::{Step, Tape};
 use super::{Verdict, screen};
 use events::EventLine;
@@ -60,6 +61,8 @@ pub struct ReplayArgs {
     /// Write a journal for hledger to this file, or to the standard output with -
     #[arg(long, value_name = "FILE", conflicts_with = "shards")]
     hledger: Option<PathBuf>,
+    #[command(flatten)]
+    master: MasterArgs,
     /// Print JSON for machines
     #[arg(long)]
     json: bool,
@@ -71,7 +74,7 @@ pub fn run(args: &ReplayArgs) -> Result<Verdict, Failure> {
         let what = "--hledger - takes the standard output for itself: give it a file, or leave out the other";
         return Err(Failure::Usage(what.to_owned()));
     }
-    let tape = Tape::open(&args.data_dir)?;
+    let tape = Tape::open(&args.data_dir, &args.master.to_read(&args.data_dir)?)?;
     let until_lsn = until(args, &tape)?;
     let mut target = Target::new(args.shards.map(usize::from));
     let mut events = args.events.then(|| BufWriter::new(io::stdout().lock()));

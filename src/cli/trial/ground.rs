@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::child::{PATIENCE, Process, Serving};
 use super::{LOOK_PERIOD, Programs, read_json};
 use crate::cli::failure::Failure;
+use crate::cli::keys::MasterArgs;
 use crate::cli::tape::{Step, Tape};
 
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Ground {
 
     /// Plays the log through, for what no client could see.
     pub fn play_through(&self) -> Result<PlayedThrough, Failure> {
-        let tape = Tape::open(&self.data_dir)?;
+        let tape = Tape::open(&self.data_dir, &MasterArgs::of_environment().to_read(&self.data_dir)?)?;
         let mut ids = HashSet::new();
         let mut found = PlayedThrough::default();
         let mut time_micros = 0;

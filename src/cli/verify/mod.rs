@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use wal::disk::{Disk, RealDisk};
 
 use super::failure::{self, Failure};
+use super::keys::MasterArgs;
 use super::tape::{Played, Step, Tape};
 use super::{Verdict, screen};
 use index::IndexCheck;
@@ -53,6 +54,8 @@ pub struct VerifyArgs {
     /// The Postgres database that keeps the server's snapshots; see florin serve --help
     #[arg(long, env = "FLORIN_SNAPSHOTS", hide_env_values = true, value_name = "URL")]
     snapshots: Option<SecretString>,
+    #[command(flatten)]
+    master: MasterArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs) -> Result<Verdict, Failure> {
     let mut config = EngineConfig::new(&args.data_dir);
     config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
+    config.encryption = args.master.to_read(&args.data_dir)?;
     let report = examine(&config)?;
     screen::print(&if args.json { report.json() } else { report.table() })?;
     Ok(if report.is_fine() { Verdict::Fine } else { Verdict::Wrong })
@@ -74,16 +78,16 @@ pub fn examine(config: &EngineConfig) -> Result<Report, Failure> {
 
     // What is derived from the log is opened before it: a running server goes on writing, and then the log has
     // at least what they have.
-    let mut snapshots = SnapshotChecks::open(&*disk, &config.snapshots_dir(), &mut report)?;
+    let mut snapshots = SnapshotChecks::open(&*disk, config, &mut report)?;
     if config.snapshots_in.is_some()
-        && let Ok(tape) = Tape::open(&config.data_dir)
+        && let Ok(tape) = Tape::open(&config.data_dir, &config.encryption)
     {
         // The log's name says which of the database's snapshots are its own.
         snapshots.add_listed(config.snapshot_store(&disk, tape.reader().log_id()), &mut report)?;
     }
     let ids = IndexCheck::open(Part::Ids, &disk, &config.ids_dir(), &mut report)?;
     let entries = IndexCheck::open(Part::Entries, &disk, &config.entries_dir(), &mut report)?;
-    let tape = match Tape::open(&config.data_dir) {
+    let tape = match Tape::open(&config.data_dir, &config.encryption) {
         Err(failure) if failure.is_finding() => {
             report.find(finding_of(&failure));
             report.is_partial = true;

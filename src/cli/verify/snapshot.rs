@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use florin::engine::EngineConfig;
 use florin::engine::snapshot::{self, SnapshotError};
 use florin::engine::snapshot_rows::SnapshotRow;
 use florin::ledger::{Authorization, Book, Hold};
 use snapshots::{Reader, Store, disk};
+use vault::Encryption;
 use wal::disk::Disk;
 
 use super::report::{Finding, Part, Report};
@@ -35,9 +37,10 @@ struct Waiting {
 }
 
 impl SnapshotChecks {
-    pub fn open(disk: &dyn Disk, dir: &Path, report: &mut Report) -> Result<SnapshotChecks, Failure> {
+    pub fn open(disk: &dyn Disk, config: &EngineConfig, report: &mut Report) -> Result<SnapshotChecks, Failure> {
+        let dir = config.snapshots_dir();
         for _ in 0..LOOKS_MAX {
-            if let Some(checks) = SnapshotChecks::look(disk, dir, report)? {
+            if let Some(checks) = SnapshotChecks::look(disk, &dir, &config.encryption, report)? {
                 return Ok(checks);
             }
         }
@@ -45,7 +48,12 @@ impl SnapshotChecks {
     }
 
     /// None if a snapshot has gone away in between.
-    fn look(disk: &dyn Disk, dir: &Path, report: &mut Report) -> Result<Option<SnapshotChecks>, Failure> {
+    fn look(
+        disk: &dyn Disk,
+        dir: &Path,
+        encryption: &Encryption,
+        report: &mut Report,
+    ) -> Result<Option<SnapshotChecks>, Failure> {
         let gone = |error: &snapshots::Error| matches!(error, snapshots::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
         let entries = match snapshots::disk::list(disk, dir) {
             Err(error) if gone(&error) => return Ok(None),
@@ -54,12 +62,12 @@ impl SnapshotChecks {
         let mut waiting = Vec::new();
         let mut findings = Vec::new();
         for entry in entries.iter().rev() {
-            match disk::Reader::open(disk, dir, entry.lsn) {
+            match disk::Reader::open_with_keys(disk, dir, entry.lsn, encryption) {
                 Ok(reader) => {
                     waiting.push(Waiting { path: entry.path.clone(), lsn: entry.lsn, reader: Some(reader.into()) });
                 }
                 Err(error) if gone(&error) => return Ok(None),
-                Err(error @ snapshots::Error::Io { .. }) => return Err(error.into()),
+                Err(error @ (snapshots::Error::Io { .. } | snapshots::Error::Key { .. })) => return Err(error.into()),
                 Err(error) => findings.push(finding(entry.lsn, error.to_string())),
             }
         }
@@ -138,7 +146,9 @@ enum Difference {
 impl Difference {
     fn of(error: SnapshotError) -> Difference {
         match error {
-            SnapshotError::Store(error @ snapshots::Error::Database { .. }) => Difference::Unreadable(error),
+            SnapshotError::Store(error @ (snapshots::Error::Database { .. } | snapshots::Error::Key { .. })) => {
+                Difference::Unreadable(error)
+            }
             error => Difference::Found(failure::with_causes(&error)),
         }
     }
