@@ -45,8 +45,6 @@ pub enum Failure {
     Vault(#[from] vault::Error),
     #[error(transparent)]
     Bank(#[from] BankAddressError),
-    #[error(transparent)]
-    Vault(#[from] vault::Error),
     #[error("the people cannot be asked for")]
     People(#[from] Fault),
     #[error("the server at {url} cannot be asked")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::json;
-use vault::{Encryption, KEYS_FILE_NAME, Keyring, MasterKey, MasterSource, Purpose};
+use vault::{Encryption, KEYS_FILE_NAME, Keyring, MASTER_FILE_NAME, MasterKey, MasterSource, Purpose};
 
 use super::failure::Failure;
 use super::{Verdict, screen};
@@ -50,26 +50,38 @@ impl MasterArgs {
     /// For who only reads. Without a master key what is encrypted cannot be read, and is told when it is met.
     pub fn to_read(&self, data_dir: &Path) -> Result<Encryption, Failure> {
         let path = data_dir.join(KEYS_FILE_NAME);
-        match self.source() {
+        let own = data_dir.join(MASTER_FILE_NAME);
+        let own = own.is_file().then_some(MasterSource::File(own));
+        match self.source().or(own) {
             Some(master) if path.is_file() => Ok(Encryption::ReadOnly(Keyring::open(&path, master)?)),
             _ => Ok(Encryption::Without),
         }
     }
 
-    /// For a server, which begins a file of keys if it is to encrypt.
+    /// For a server: it always has keys, since it seals what is sensitive of people. Without a master key it makes one in
+    /// the data folder, which will do for that, and not for encrypting the log.
     pub fn to_serve(&self, data_dir: &Path, encrypt: bool) -> Result<Encryption, Failure> {
-        if !encrypt {
-            return self.to_read(data_dir);
-        }
-        let Some(master) = self.source() else {
+        let given = self.source();
+        if encrypt && given.is_none() {
             let what = "--encrypt takes a master key: give --master-key-file, or set FLORIN_MASTER_KEY";
             return Err(Failure::Usage(what.to_owned()));
-        };
+        }
         fs::create_dir_all(data_dir).map_err(Failure::file("make the folder", data_dir))?;
-        if let MasterSource::File(file) = &master {
+        if let Some(MasterSource::File(file)) = &given
+            && encrypt
+        {
             check_outside(file, data_dir)?;
         }
-        Ok(Encryption::On(Keyring::open_or_create(&data_dir.join(KEYS_FILE_NAME), master)?))
+        let master = match given {
+            Some(given) => given,
+            None => {
+                let own = data_dir.join(MASTER_FILE_NAME);
+                MasterKey::make_file(&own)?;
+                MasterSource::File(own)
+            }
+        };
+        let keys = Keyring::open_or_create(&data_dir.join(KEYS_FILE_NAME), master)?;
+        Ok(if encrypt { Encryption::On(keys) } else { Encryption::ReadOnly(keys) })
     }
 
     fn source(&self) -> Option<MasterSource> {
@@ -81,7 +93,9 @@ impl MasterArgs {
     }
 
     fn keyring(&self, data_dir: &Path) -> Result<Keyring, Failure> {
-        let Some(master) = self.source() else {
+        let own = data_dir.join(MASTER_FILE_NAME);
+        let own = own.is_file().then_some(MasterSource::File(own));
+        let Some(master) = self.source().or(own) else {
             let what = "no master key: give --master-key-file, or set FLORIN_MASTER_KEY";
             return Err(Failure::Usage(what.to_owned()));
         };

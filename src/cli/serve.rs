@@ -215,6 +215,7 @@ pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
 async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     // Before anything is made or opened, so that a wrong address leaves nothing behind.
     let config = config(&args)?;
+    let keys_of_people = config.encryption.keys().cloned().expect("a server has keys");
     let (step_up_above, bank) = (step_up_above(&args)?, bank(&args)?);
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
@@ -231,7 +232,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let chosen = args.api_key.clone().map(SecretString::from);
     let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
     // The database is opened before anything is promised: a wrong address is told at once.
-    let seal = Seal::load_or_create(&args.data_dir)?;
+    let seal = Seal::new(keys_of_people);
     let store = Store::open(&args.data_dir, args.database_url.as_ref()).await?;
     say_listening(&args, &url, new_key.as_ref());
 
@@ -317,8 +318,8 @@ fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {
     if let Some(max) = args.in_flight_max {
         config.in_flight_max = max as usize;
     }
-    config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
     config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
+    config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
     Ok(config)
 }
 

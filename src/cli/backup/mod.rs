@@ -14,7 +14,7 @@ use florin::engine::EngineConfig;
 use florin::http::auth;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use vault::{Encryption, KEYS_FILE_NAME};
+use vault::Encryption;
 use wal::disk::{Disk, RealDisk};
 
 use super::failure::Failure;
@@ -123,8 +123,8 @@ fn back_up(data_dir: &Path, to: &Path, bar: &ProgressBar) -> Result<(u64, Copied
     let last_there = target.last_segment(&tape)?;
     copier.segments(tape.reader(), last_there.as_deref(), &into.log_dir())?;
     parts.iter().try_for_each(|part: &Part| copier.put_in_place(part))?;
-    // After the segments, so that it has every key that one of them names.
-    copier.small_file(&data_dir.join(KEYS_FILE_NAME), &to.join(KEYS_FILE_NAME))?;
+    // Once more, after the segments, so that it has every key that one of them names.
+    copier.small_file(&data_dir.join(vault::KEYS_FILE_NAME), &to.join(vault::KEYS_FILE_NAME))?;
     copier.small_file(&data_dir.join(auth::FILE_NAME), &to.join(auth::FILE_NAME))?;
     if let Some(people) = people {
         copier.put_people_in_place(&people, to)?;
