@@ -75,7 +75,14 @@ impl MasterArgs {
         let master = match given {
             Some(given) => given,
             None => {
-                let own = data_dir.join(MASTER_FILE_NAME);
+                let (own, keys) = (data_dir.join(MASTER_FILE_NAME), data_dir.join(KEYS_FILE_NAME));
+                if keys.is_file() && !own.is_file() {
+                    return Err(Failure::Usage(format!(
+                        "the keys in {} are wrapped by a master key that was not given: give --master-key-file, or set \
+                         FLORIN_MASTER_KEY",
+                        keys.display()
+                    )));
+                }
                 MasterKey::make_file(&own)?;
                 MasterSource::File(own)
             }

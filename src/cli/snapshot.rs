@@ -58,7 +58,10 @@ pub fn run(args: &SnapshotArgs) -> Result<Verdict, Failure> {
             }
             config.snapshot_period = None;
             config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
-            config.encryption = args.master.to_serve(data_dir, args.encrypt)?;
+            config.encryption = match args.encrypt {
+                true => args.master.to_serve(data_dir, true)?,
+                false => args.master.to_read(data_dir)?,
+            };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.map_err(Failure::Runtime)?.block_on(take(config))?
         }
