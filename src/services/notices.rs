@@ -26,6 +26,41 @@ named! {
     }
 }
 
+impl Kind {
+    /// What a notice of this kind has to say; a template may use nothing else but what [`Kind::may_say`] names. Amounts are
+    /// `{"amount": "500.00", "currency": "INR"}`, times microseconds since 1970, everything else is text.
+    pub fn must_say(self) -> &'static [&'static str] {
+        match self {
+            Kind::Code => &["code", "minutes"],
+            Kind::Welcome => &["name"],
+            Kind::MoneyIn | Kind::MoneyOut => &["amount", "time"],
+            Kind::PaymentFailed => &["amount", "reason"],
+            Kind::MoneyRequested => &["amount", "counterparty"],
+            Kind::SignedIn => &["device", "network_address", "time"],
+            Kind::SecurityChanged => &["what", "time"],
+            Kind::AccountChanged => &["what"],
+        }
+    }
+
+    /// What it says if it is there and not null. A code that confirms a payment has its `amount` and `payee`; `counterparty` is
+    /// a name as the other side may see it.
+    pub fn may_say(self) -> &'static [&'static str] {
+        match self {
+            Kind::Code => &["amount", "payee"],
+            Kind::MoneyIn | Kind::MoneyOut => &["counterparty", "reference"],
+            Kind::PaymentFailed => &["counterparty"],
+            Kind::MoneyRequested => &["reference"],
+            Kind::AccountChanged => &["reason"],
+            Kind::Welcome | Kind::SignedIn | Kind::SecurityChanged => &[],
+        }
+    }
+
+    /// Codes, and what tells of a thief: nobody can switch these off.
+    pub fn is_wanted_always(self) -> bool {
+        matches!(self, Kind::Code | Kind::SignedIn | Kind::SecurityChanged | Kind::AccountChanged)
+    }
+}
+
 /// Whom it is for.
 #[derive(Clone, Debug)]
 pub enum To {
@@ -52,6 +87,10 @@ pub struct Notice {
 
 /// Writes it; it is sent if the transaction is committed.
 pub async fn enqueue(services: &Services, c: &mut AnyConnection, notice: &Notice) -> Result<(), Fault> {
+    let is_missing = |name: &&&str| notice.params.get(**name).is_none_or(Value::is_null);
+    if let Some(missing) = notice.kind.must_say().iter().find(is_missing) {
+        return Err(Fault::Broken { what: format!("a notice of kind {} without {missing}", notice.kind.name()) });
+    }
     let seal = &services.seal;
     let (account, channel, address_sealed) = match &notice.to {
         To::Account(account) => (Some(*account), None, None),
