@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod snapshot_rows;
 pub mod snapshotter;
 pub mod status;
+mod tail;
 
 pub use config::EngineConfig;
 pub use conversation::Failure;
@@ -36,3 +37,4 @@ pub use life::{Engine, Health};
 pub use lookup::{Found, HoldView, Summary, WalletView, system_wallet_id};
 pub use recovery::{Progress, Report, StartError};
 pub use snapshotter::SnapshotSummary;
+pub use tail::{Seen, Tail};

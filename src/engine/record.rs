@@ -132,6 +132,14 @@ pub fn decode(bytes: &[u8]) -> Result<Event, RecordError> {
     }
 }
 
+/// The two wallets of a plain transfer, as nearly every record is one; none for whatever has to be decoded.
+pub fn plain_wallets(bytes: &[u8]) -> Option<[WalletId; 2]> {
+    match plain_transfer(bytes)? {
+        Body::TransferredBetween { first, second, .. } => Some([WalletId(first), WalletId(second)]),
+        _ => None,
+    }
+}
+
 fn decode_by_fields(bytes: &[u8]) -> Result<Event, RecordError> {
     let (body, consumed): (Body<'_>, usize) =
         bincode::serde::borrow_decode_from_slice(bytes, CONFIG).map_err(RecordError::Layout)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// From the top. A floor may import those after it.
-const FLOORS: [&str; 8] = ["cli", "http", "services", "gateways", "store", "config", "engine", "ledger"];
+const FLOORS: [&str; 9] = ["cli", "http", "services", "gateways", "store", "views", "config", "engine", "ledger"];
 
 /// Lines past which a file wants to be two.
 const FILE_LINES_MAX: usize = 500;
