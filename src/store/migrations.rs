@@ -10,6 +10,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (2, "credentials", include_str!("migrations/002_credentials.sql")),
     (3, "administration", include_str!("migrations/003_administration.sql")),
     (4, "wallet", include_str!("migrations/004_wallet.sql")),
+    (5, "notifications", include_str!("migrations/005_notifications.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

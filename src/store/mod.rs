@@ -7,12 +7,16 @@ pub mod bank_moves;
 pub mod challenges;
 pub mod confirmations;
 pub mod factors;
+pub mod deliveries;
+pub mod devices;
+pub mod feed;
 mod migrations;
 pub mod money_requests;
 pub mod outbox;
 pub mod paces;
 pub mod seal;
 pub mod sessions;
+pub mod views;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
