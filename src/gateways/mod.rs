@@ -3,3 +3,4 @@
 
 pub mod bank;
 pub mod bank_http;
+pub mod messages;
