@@ -9,6 +9,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
+use super::notify::{self, Channel};
 use super::{Services, accounts, bank_moves, money_requests, sign_in};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
@@ -39,6 +40,27 @@ const JOBS: &[Job] = &[
         name: "requests",
         period: Duration::from_secs(20),
         run: |services| Box::pin(async move { money_requests::sweep(&services).await }),
+    },
+    Job { name: "notices", period: Duration::from_millis(250), run: |services| Box::pin(notify::gather(services)) },
+    Job {
+        name: "email",
+        period: Duration::from_secs(1),
+        run: |services| Box::pin(notify::deliver(services, Channel::Email)),
+    },
+    Job {
+        name: "sms",
+        period: Duration::from_secs(1),
+        run: |services| Box::pin(notify::deliver(services, Channel::Sms)),
+    },
+    Job {
+        name: "push",
+        period: Duration::from_secs(1),
+        run: |services| Box::pin(notify::deliver(services, Channel::Push)),
+    },
+    Job {
+        name: "notices_care",
+        period: Duration::from_secs(15),
+        run: |services| Box::pin(notify::look_after(services)),
     },
 ];
 

@@ -30,6 +30,7 @@ pub enum Why {
     /// The server has no bank.
     NoBank,
     TooManyRequestsOpen,
+    TooManyStreams,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ pub mod doors;
 pub mod fault;
 pub mod money_requests;
 pub mod notices;
+pub mod notify;
 mod pace;
 pub mod passwords;
 pub mod payees;
@@ -37,6 +38,7 @@ use crate::store::{Store, StoreError};
 use background::Background;
 use clock::Clock;
 use doors::Doors;
+use notify::{Messengers, Notifier};
 use passwords::Hashing;
 use tokens::Tokens;
 
@@ -54,6 +56,7 @@ pub struct Settings {
     pub step_up_above: Option<Amount>,
     /// Where money comes from and goes to. None: people move money among themselves only.
     pub bank: Option<Arc<dyn Bank>>,
+    pub messengers: Messengers,
 }
 
 /// Everything that the functions of this floor work on.
@@ -67,6 +70,7 @@ pub struct Services {
     pub settings: Settings,
     pub clock: Clock,
     pub background: Background,
+    pub notifier: Notifier,
 }
 
 impl Services {
@@ -81,8 +85,11 @@ impl Services {
         let tokens = Tokens::new(seal.keyring().clone());
         let doors = Doors::load(&store, clock.now()).await?;
         let (hashing, background) = (Hashing::default(), Background::default());
-        let services = Arc::new(Services { store, seal, engine, tokens, doors, hashing, settings, clock, background });
+        let notifier = Notifier::new(settings.messengers.clone());
+        let services = Services { store, seal, engine, tokens, doors, hashing, settings, clock, background, notifier };
+        let services = Arc::new(services);
         audit::log_head(&services).await?;
+        notify::begin(&services).await?;
         if let Err(fault) = accounts::sweep(&services).await {
             // A ledger that is read-only, for one. It is tried again later, and everything else can be asked for.
             tracing::warn!(%fault, "accounts that a crash left undone wait to be finished");
@@ -93,6 +100,7 @@ impl Services {
 
     /// Ends what runs in the background; then the database.
     pub async fn stop(&self) {
+        self.notifier.stop();
         self.background.stop().await;
         self.store.close().await;
     }

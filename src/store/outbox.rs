@@ -76,10 +76,17 @@ pub async fn waiting(c: &mut AnyConnection, limit: i64) -> Result<Vec<Waiting>, 
     rows.iter().map(entry).collect()
 }
 
-/// Whether it was this call that took it: what is in it now stands in the deliveries.
+/// Whether it was this call that took it.
 pub async fn taken(c: &mut AnyConnection, id: Uuid, now: i64) -> Result<bool, StoreError> {
-    let sql = "UPDATE outbox SET done_at = $2, params_sealed = '' WHERE id = $1 AND done_at IS NULL";
+    let sql = "UPDATE outbox SET done_at = $2 WHERE id = $1 AND done_at IS NULL";
     Ok(sqlx::query(sql).bind(id.to_string()).bind(now).execute(c).await?.rows_affected() == 1)
+}
+
+/// What was taken stands in the deliveries, and is not needed here.
+pub async fn empty_taken(c: &mut AnyConnection, before: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE outbox SET params_sealed = '' WHERE done_at < $1 AND params_sealed <> ''";
+    sqlx::query(sql).bind(before).execute(c).await?;
+    Ok(())
 }
 
 /// Entries stay for a while, so that one written again after a crash is known.
