@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod keys;
 mod logging;
+mod messengers;
 mod replay;
 mod screen;
 mod serve;

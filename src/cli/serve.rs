@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use florin::gateways::bank_http::BankOverHttp;
 use florin::http::{OperatorKeys, ProxyHeader, Server, ServerConfig, ServerError, State, TlsFiles, TrustedProxies};
 use florin::ledger::{Amount, Currency};
 use florin::services::clock::Clock;
+use florin::services::notify::Messengers;
 use florin::services::{Approval, Services, Settings};
 use florin::store::Store;
 use florin::store::seal::Seal;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::failure::Failure;
 use super::keys::MasterArgs;
+use super::messengers::MessengerArgs;
 use super::{Verdict, core_dumps, duration, screen};
 
 pub const EXAMPLES: &str = "\
@@ -97,6 +99,8 @@ pub struct ServeArgs {
     /// The key for the bank. Others can read this command line: rather give it by the variable
     #[arg(long, env = "FLORIN_BANK_KEY", hide_env_values = true, value_name = "KEY")]
     bank_key: Option<SecretString>,
+    #[command(flatten)]
+    messengers: MessengerArgs,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -217,6 +221,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let config = config(&args)?;
     let keys_of_people = config.encryption.keys().cloned().expect("a server has keys");
     let (step_up_above, bank) = (step_up_above(&args)?, bank(&args)?);
+    let (messengers, mail_folder) = args.messengers.connect(&args.data_dir, args.listen)?;
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
     if let Some(max) = args.connections_max {
@@ -235,6 +240,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let seal = Seal::new(keys_of_people);
     let store = Store::open(&args.data_dir, args.database_url.as_ref()).await?;
     say_listening(&args, &url, new_key.as_ref());
+    say_messengers(&messengers, mail_folder.as_deref());
 
     let state = State::new(keys);
     let (close, mut closed) = watch::channel(false);
@@ -250,7 +256,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
-    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above, bank };
+    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above, bank, messengers };
     let people = Services::start(store, seal, engine.clone(), settings, Clock::default()).await?;
     state.people(Arc::clone(&people));
     // Whoever reads that it is ready may ask at once.
@@ -377,6 +383,16 @@ fn say_stopped(args: &ServeArgs, engine: &Engine) {
         return say(&format!("{}\n", json!({ "type": "stopped", "last_lsn": last_lsn })));
     }
     say(&format!("  stopped   at position {}\n", screen::grouped(last_lsn)));
+}
+
+/// Loudly: codes in a folder are for one developer on one machine, and without a mail server nobody can sign in.
+fn say_messengers(messengers: &Messengers, mail_folder: Option<&Path>) {
+    if let Some(folder) = mail_folder {
+        let folder = folder.display();
+        tracing::warn!(%folder, "no mail server is configured: mail, with its codes, is written into a folder, for development only");
+    } else if messengers.email.is_none() {
+        tracing::warn!("no mail server is configured: nobody is sent any mail, nor a code to sign in by");
+    }
 }
 
 /// A server goes on when nobody reads what it prints.
