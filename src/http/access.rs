@@ -52,6 +52,8 @@ pub const GUARD: Access = rule(&[Risk, Administrator], Own::Nothing, None);
 pub const BOOKS: Access = rule(&[Finance, Administrator], Own::Nothing, None);
 /// Looking after accounts.
 pub const STAFF: Access = rule(&[Support, Risk, Finance, Administrator], Own::Nothing, None);
+/// Messages that could not be delivered.
+pub const MAILROOM: Access = rule(&[Support, Administrator], Own::Nothing, None);
 /// The caller's own account, whoever it is.
 pub const ME: Access = Access { operator: false, ..rule(ALL, Own::Caller, None) };
 

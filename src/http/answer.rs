@@ -4,6 +4,8 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde::Serialize;
 
+use crate::services::notify::streams::Reader;
+
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
@@ -14,6 +16,8 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// Remembered from an earlier request with the same key.
     pub replayed: bool,
+    /// Events that follow, instead of the body.
+    pub stream: Option<Reader>,
 }
 
 /// Most answers fit, so that writing one never grows its buffer.
@@ -35,6 +39,6 @@ impl Answer {
     }
 
     pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-        Answer { status, content_type, body: body.into(), replayed: false }
+        Answer { status, content_type, body: body.into(), replayed: false, stream: None }
     }
 }

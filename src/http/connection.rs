@@ -61,6 +61,8 @@ struct Activity {
     bytes_read_at_request: AtomicU64,
     requests_begun: AtomicU64,
     requests_open: AtomicUsize,
+    /// Responses that are streams of events, and go on.
+    streams_open: AtomicUsize,
     is_http2: AtomicBool,
     /// Requests that the client took back before they were answered.
     requests_cancelled: AtomicU64,
@@ -72,6 +74,9 @@ pub(super) struct Underway<'c> {
     held_bytes: usize,
     is_answered: bool,
 }
+
+/// A stream of events is open as long as this lives.
+pub(super) struct StreamOpen(Arc<Connection>);
 
 /// The body of an HTTP/2 answer, held until its last byte has been written.
 struct HeldBody {
@@ -222,6 +227,11 @@ impl Connection {
         Bytes::from_owner(HeldBody { bytes: body, connection: Arc::clone(self) })
     }
 
+    pub(super) fn open_stream(self: &Arc<Self>) -> StreamOpen {
+        self.activity.streams_open.fetch_add(1, Ordering::Relaxed);
+        StreamOpen(Arc::clone(self))
+    }
+
     /// The client has taken a request back.
     pub(super) fn note_cancelled(&self) {
         self.activity.requests_cancelled.fetch_add(1, Ordering::Relaxed);
@@ -291,6 +301,12 @@ impl Drop for Underway<'_> {
     }
 }
 
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        self.0.activity.streams_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl AsRef<[u8]> for HeldBody {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
@@ -316,12 +332,21 @@ struct Watchdog {
     header_since: Option<Instant>,
     held_bytes_seen: usize,
     given_bytes_seen: u64,
+    /// Since when the client has taken nothing of what is held for it.
+    stuck_since: Option<Instant>,
 }
 
 impl Watchdog {
     fn new() -> Watchdog {
         let quiet_since = Instant::now();
-        Watchdog { requests_seen: 0, quiet_since, header_since: None, held_bytes_seen: 0, given_bytes_seen: 0 }
+        Watchdog {
+            requests_seen: 0,
+            quiet_since,
+            header_since: None,
+            held_bytes_seen: 0,
+            given_bytes_seen: 0,
+            stuck_since: None,
+        }
     }
 
     fn is_overdue(&mut self, connection: &Connection) -> bool {
@@ -333,7 +358,13 @@ impl Watchdog {
         let (activity, limits) = (&connection.activity, &connection.limits);
         let now = Instant::now();
         let begun = activity.requests_begun.load(Ordering::Relaxed);
-        if activity.requests_open.load(Ordering::Relaxed) > 0 || begun != self.requests_seen {
+        let has_streams = activity.streams_open.load(Ordering::Relaxed) > 0;
+        // A stream may be quiet for long; but who takes nothing of what is there for him is cut off, and comes back.
+        if has_streams && self.stuck_since.is_some_and(|since| now.duration_since(since) >= limits.idle) {
+            tracing::debug!("a live stream was not read");
+            return true;
+        }
+        if activity.requests_open.load(Ordering::Relaxed) > 0 || has_streams || begun != self.requests_seen {
             *self = Watchdog { requests_seen: begun, quiet_since: now, header_since: None, ..*self };
             return false;
         }
@@ -357,6 +388,8 @@ impl Watchdog {
         let (held_bytes, given_bytes) = (held.bytes(), held.given_bytes());
         let given_since = usize::try_from(given_bytes - self.given_bytes_seen).unwrap_or(usize::MAX);
         let is_stuck = self.held_bytes_seen > 0 && given_since < self.held_bytes_seen;
+        self.stuck_since =
+            if is_stuck && given_since == 0 { self.stuck_since.or_else(|| Some(Instant::now())) } else { None };
         (self.held_bytes_seen, self.given_bytes_seen) = (held_bytes, given_bytes);
         let budget = held.budget();
         is_stuck && budget.is_short() && held_bytes + STEP_BYTES >= budget.mean_bytes()

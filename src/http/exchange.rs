@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tracing::Instrument as _;
@@ -22,13 +22,14 @@ use super::call::Call;
 use super::connection::Connection;
 use super::door::LetIn;
 use super::held::STEP_BYTES;
+use super::outgoing::Outgoing;
 use super::problem::{Code, Problem};
 use super::rates::{self, Policy, Standing, Use};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
 use super::{audit, body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
-use super::{my_bank, my_payments, my_requests, my_wallet};
+use super::{events, my_bank, my_payments, my_requests, my_wallet, notifications};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
 use crate::store::bank_moves::Kind as BankMoveKind;
@@ -38,7 +39,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PROBLEM_JSON: &str = "application/problem+json";
 
-pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incoming>) -> Response<Outgoing> {
     let started = Instant::now();
     let underway = connection.begin(&request);
     let meters = connection.state.meters();
@@ -60,8 +61,12 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
         Method::GET if answer.body.len() > STEP_BYTES => connection.check_room(false).map(|()| answer),
         _ => Ok(answer),
     });
+    let mut stream = None;
     let mut response = match result {
-        Ok(answer) => from_answer(answer, request_id),
+        Ok(mut answer) => {
+            stream = answer.stream.take();
+            from_answer(answer, request_id)
+        }
         Err(problem) => {
             meters.problem(problem.code);
             from_problem(&problem, request_id)
@@ -70,7 +75,10 @@ pub(super) async fn answer(connection: &Arc<Connection>, request: Request<Incomi
     if let Some(standing) = *request.standing.lock().unwrap_or_else(PoisonError::into_inner) {
         connection.gate.rates.write(standing, response.headers_mut());
     }
-    let response = response.map(|body| Full::new(connection.answers(body)));
+    let response = response.map(|body| match stream {
+        Some(reader) => Outgoing::events(connection, reader),
+        None => Outgoing::Whole(Full::new(connection.answers(body))),
+    });
     let route = if let Found::Route(route, _) = found { Some(route) } else { None };
     meters.answered(route, response.status(), started.elapsed());
     underway.end_answered();
@@ -213,6 +221,15 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::HoldCapture => holds::capture(call).await,
         Route::HoldVoid => holds::void(call).await,
         Route::Me => me::show(call).await,
+        Route::Events => events::open(call).await,
+        Route::NotificationsRead => notifications::preferences(call).await,
+        Route::NotificationsChoose => notifications::choose(call).await,
+        Route::DeviceList => notifications::devices(call).await,
+        Route::DeviceAdd => notifications::add_device(call).await,
+        Route::DeviceRemove => notifications::remove_device(call).await,
+        Route::DeadLetterList => notifications::dead_letters(call).await,
+        Route::DeadLetterSend => notifications::send_again(call).await,
+        Route::DeadLetterDiscard => notifications::discard(call).await,
         Route::WalletLimits => spending::get(call).await,
         Route::WalletLimit => spending::limit(call).await,
         Route::CodeSend => sign_in::send_code(call).await,
@@ -334,6 +351,9 @@ fn from_answer(answer: Answer, request_id: HeaderValue) -> Response<Bytes> {
     headers.insert(REQUEST_ID, request_id);
     if answer.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    if answer.content_type == events::EVENT_STREAM {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if answer.content_type == ops::HTML {
         headers.insert("content-security-policy", HeaderValue::from_static(ops::DOCS_POLICY));

@@ -34,6 +34,7 @@ const TAGS: &[&str] = &[
     "People",
     "Credentials",
     "My wallet",
+    "Notifications",
     "Wallets",
     "Transfers",
     "Holds",
@@ -42,7 +43,8 @@ const TAGS: &[&str] = &[
     "Operations",
 ];
 /// Rows that come in pages.
-const PAGES: &[&str] = &["Wallet", "Entry", "Session", "AuditEntry", "MoneyRequest", "BankMove"];
+const PAGES: &[&str] =
+    &["Wallet", "Entry", "Session", "AuditEntry", "MoneyRequest", "BankMove", "Device", "DeadLetter"];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \

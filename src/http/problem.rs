@@ -104,6 +104,7 @@ codes! {
     NoBank = 1070, 422, "NO_BANK", "No bank is connected";
     TooManyRequestsOpen = 1071, 422, "TOO_MANY_REQUESTS_OPEN", "Too many requests for money are open";
     DatabaseFailed = 1041, 503, "DATABASE_FAILED", "The database does not answer";
+    TooManyStreams = 1080, 429, "TOO_MANY_STREAMS", "Too many live streams";
     AnswerTimeout = 1023, 504, "ANSWER_TIMEOUT", "The answer took too long";
 }
 

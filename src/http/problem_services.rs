@@ -12,6 +12,7 @@ impl From<Why> for Code {
             Why::NotFound => Code::NotFound,
             Why::Forbidden => Code::Forbidden,
             Why::AccountNotFound => Code::AccountNotFound,
+            Why::TooManyStreams => Code::TooManyStreams,
             Why::KeyReused => Code::IdempotencyKeyReused,
             Why::InvalidCredentials => Code::InvalidCredentials,
             Why::InvalidToken => Code::InvalidToken,

@@ -96,6 +96,15 @@ routes! {
     PayOutBegin = Post "/v1/me/withdrawals" MY_MONEY;
     PayOutList = Get "/v1/me/withdrawals" MY_MONEY;
     PayOutRead = Get "/v1/me/withdrawals/{id}" MY_MONEY;
+    Events = Get "/v1/me/events" ME;
+    NotificationsRead = Get "/v1/me/notifications" ME;
+    NotificationsChoose = Post "/v1/me/notifications" ME;
+    DeviceList = Get "/v1/me/devices" ME;
+    DeviceAdd = Post "/v1/me/devices" ME;
+    DeviceRemove = Post "/v1/me/devices/{id}/remove" ME;
+    DeadLetterList = Get "/v1/dead-letters" MAILROOM;
+    DeadLetterSend = Post "/v1/dead-letters/{id}/send" MAILROOM;
+    DeadLetterDiscard = Post "/v1/dead-letters/{id}/discard" MAILROOM;
     Health = Get "/healthz" OPEN;
     Ready = Get "/readyz" OPEN;
     Metrics = Get "/metrics" OPEN;
@@ -135,6 +144,7 @@ impl Route {
         use Route::{MyBalance, MyWallets, PayOutList, RequestList, TopUpList};
         matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
             || matches!(self, MyBalance | MyWallets | RequestList | TopUpList | PayOutList)
+            || self == Route::DeadLetterList
     }
 
     pub fn takes_body(self) -> bool {
@@ -142,7 +152,8 @@ impl Route {
         use Route::{RecoveryCodesRenew, Refresh, SecondFactor, TotpConfirm, TotpRemove};
         let takes_one = matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
             || matches!(self, CodeSend | CodeVerify | PasswordSignIn | SecondFactor | Refresh | PasswordChange)
-            || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify);
+            || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify)
+            || matches!(self, Route::NotificationsChoose | Route::DeviceAdd);
         (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk
     }
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod administration;
 mod ledger;
 mod my_money;
+mod notifications;
 mod sign_in;
 
 use super::problem::Code;
@@ -98,8 +99,14 @@ impl Described {
 }
 
 /// Each group of routes knows its own.
-const GROUPS: &[fn(Route) -> Option<Described>] =
-    &[accounts::describe, administration::describe, ledger::describe, my_money::describe, sign_in::describe];
+const GROUPS: &[fn(Route) -> Option<Described>] = &[
+    accounts::describe,
+    administration::describe,
+    ledger::describe,
+    my_money::describe,
+    notifications::describe,
+    sign_in::describe,
+];
 
 pub(in crate::http) fn describe(route: Route) -> Described {
     let described = GROUPS.iter().find_map(|group| group(route));

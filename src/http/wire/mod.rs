@@ -8,6 +8,7 @@ mod hold;
 mod json;
 mod money;
 pub mod my_money;
+pub mod notification;
 mod page;
 mod raw;
 mod scalar;
@@ -59,4 +60,5 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<account::AccountAnswer>(list);
     auth::schemas(list);
     audit::schemas(list);
+    notification::schemas(list);
 }
