@@ -11,6 +11,7 @@ use florin::http::ServerConfig;
 use florin::ledger::Currency;
 use florin::services::accounts::{self, NewAccount};
 use florin::services::clock::Clock;
+use florin::services::notify::Messengers;
 use florin::services::sessions::{self, Client};
 use florin::services::{Approval, Services, Settings};
 use florin::store::seal::Seal;
@@ -42,7 +43,13 @@ pub struct Person {
 }
 
 pub fn settings() -> Settings {
-    Settings { currency: Currency::by_code("INR").unwrap(), approval: Approval::None, step_up_above: None, bank: None }
+    Settings {
+        currency: Currency::by_code("INR").unwrap(),
+        approval: Approval::None,
+        step_up_above: None,
+        bank: None,
+        messengers: Messengers::default(),
+    }
 }
 
 impl People {
@@ -219,7 +226,7 @@ impl DerefMut for People {
 }
 
 /// A new database on the server that the environment names.
-async fn database() -> Option<SecretString> {
+pub async fn database() -> Option<SecretString> {
     let server = std::env::var("FLORIN_TEST_DATABASE_URL").ok()?;
     let name = format!("t{}", uuid::Uuid::now_v7().simple());
     let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();

@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::http_api::Reply;
+use crate::people_notify_rig::dead_letter;
 use crate::people_rig::{People, Person};
 
 /// Route, who may, whose, and a body that is right.
@@ -37,6 +38,7 @@ const TRANSFER: &str = r#"{"from":"{wallet}","to":"{payee}","amount":{"amount":"
 const BULK: &str = r#"[{"id":"{new}","from":"{wallet}","to":"{payee}","amount":{"amount":"1.00","currency":"INR"}}]"#;
 const FUNDING: &str = r#"{"wallet":"{wallet}","amount":{"amount":"1.00","currency":"INR"}}"#;
 const HOLD: &str = r#"{"wallet":"{wallet}","to":"{payee}","amount":{"amount":"1.00","currency":"INR"}}"#;
+const CHOICE: &str = r#"{"preferences":[{"kind":"money_in","channel":"email","on":false}]}"#;
 const CONFIRMATION: &str = r#"{"amount":{"amount":"20000.00","currency":"INR"},"payee":"{payee}"}"#;
 const PAYMENT: &str = r#"{"to":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
 const REQUEST: &str = r#"{"from":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
@@ -104,6 +106,16 @@ pub const TABLE: &[Row] = &[
     ("POST /v1/me/withdrawals", "user merchant", Nobodys, BANK_MOVE),
     ("GET /v1/me/withdrawals", "user merchant", Nobodys, ""),
     ("GET /v1/me/withdrawals/{pay_out}", "user merchant", Own, ""),
+    // What people are told.
+    ("GET /v1/me/events", "everybody", Nobodys, ""),
+    ("GET /v1/me/notifications", "everybody", Nobodys, ""),
+    ("POST /v1/me/notifications", "everybody", Nobodys, CHOICE),
+    ("GET /v1/me/devices", "everybody", Nobodys, ""),
+    ("POST /v1/me/devices", "everybody", Nobodys, r#"{"push_token":"{new}","platform":"ios"}"#),
+    ("POST /v1/me/devices/{device}/remove", "everybody", Own, ""),
+    ("GET /v1/dead-letters", "operator support administrator", Nobodys, ""),
+    ("POST /v1/dead-letters/{dead_letter}/send", "operator support administrator", Nobodys, ""),
+    ("POST /v1/dead-letters/{dead_letter}/discard", "operator support administrator", Nobodys, ""),
     // Open to all, and without an account.
     ("GET /healthz", "anybody", Nobodys, ""),
     ("GET /readyz", "anybody", Nobodys, ""),
@@ -140,6 +152,8 @@ pub const OBJECTS: &[&str] = &[
     "request_out",
     "top_up",
     "pay_out",
+    "device",
+    "dead_letter",
 ];
 
 #[tokio::test]
@@ -354,6 +368,12 @@ impl Cast {
                 people.bank_move(of, &id, kind).await;
                 id
             }
+            "device" => {
+                let body = format!(r#"{{"push_token":"{id}","platform":"ios"}}"#);
+                let reply = people.post_as(of, "/v1/me/devices", &id, &body).await;
+                reply.json()["id"].as_str().unwrap().to_owned()
+            }
+            "dead_letter" => dead_letter(people, of).await.to_string(),
             _ => unreachable!("nobody knows how to make this: {kind}"),
         }
     }
