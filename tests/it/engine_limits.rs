@@ -1,5 +1,14 @@
 //! Spending limits through the engine: exact under many payments at once, over restarts, and in snapshots.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use florin::engine::batch::Batch;
+use florin::engine::conversation::{Act, Acts, Conversation};
+use florin::engine::journal::JournalOutput;
+use florin::engine::messages::JournalBatch;
+use florin::engine::placement::Placement;
+use florin::engine::recovery::recover;
 use florin::engine::{CaptureRequest, Engine, Outcome};
 use florin::ledger::fingerprint::Fingerprint;
 use florin::ledger::{
@@ -7,7 +16,7 @@ use florin::ledger::{
 };
 use tempfile::TempDir;
 
-use crate::rig::{amount, book, clear_of_midnight, config, events, inr, open_funded, start, transfer};
+use crate::rig::{amount, book, clear_of_midnight, config, events, inr, open_funded, opening, start, transfer};
 
 /// Transfers and wallets share one space of ids.
 const FIRST_ID: u128 = 1 << 64;
@@ -197,4 +206,27 @@ async fn setting_limits_is_idempotent_and_asks_the_wallet() {
     limit(&engine, 1, per_day(4)).await;
     engine.stop().await;
     assert_eq!(events(&dir).len(), records, "what changes nothing is not recorded");
+}
+
+/// A clock may be set back while a payment is on its way to the log. If its record had that earlier time, it might count on
+/// a day on which it was not let out, beside all that had been spent on that day before.
+#[test]
+fn no_record_is_of_a_time_before_it_was_asked_for() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let config = config(&dir, 1);
+    let disk: Arc<dyn wal::disk::Disk> = Arc::new(wal::disk::RealDisk);
+    let mut recovered = recover(&disk, &config, &mut |_| {}).expect("an empty folder");
+    let mut times = Vec::new();
+    for (wallet, asked_micros, written_micros) in [(1, 5_000, 4_000), (2, 4_500, 4_600), (3, 6_000, 7_000)] {
+        let (batch, _answers) = Batch::new(Acts::One(Act::Open(opening(wallet))), 1, asked_micros, None);
+        let conversation = Conversation::new(0, batch.act(0), Placement::new(1));
+        recovered.journal.put(JournalBatch { batch, conversations: std::iter::once(conversation).collect() });
+        let mut out = VecDeque::new();
+        recovered.journal.write(written_micros, &mut out).expect("the disk takes it");
+        times.extend(out.into_iter().filter_map(|output| match output {
+            JournalOutput::Settle(group) => Some(group.time_micros),
+            JournalOutput::Mark { .. } | JournalOutput::Index(_) => None,
+        }));
+    }
+    assert_eq!(times, [5_000, 5_000, 7_000]);
 }
