@@ -1,7 +1,7 @@
 //! The audit log's rows and their head. How they are chained is the service's business.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, QueryBuilder, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
 use super::StoreError;
 
@@ -64,15 +64,20 @@ pub async fn from(c: &mut AnyConnection, seq: i64, limit: i64) -> Result<Vec<Rec
 }
 
 pub async fn list(c: &mut AnyConnection, filter: Filter<'_>, limit: i64) -> Result<Vec<Record>, StoreError> {
-    let mut sql = QueryBuilder::new("SELECT * FROM audit WHERE seq < ");
-    sql.push_bind(filter.before_seq.unwrap_or(i64::MAX));
-    for (column, value) in [(" AND actor = ", filter.actor), (" AND object = ", filter.object)] {
-        if let Some(value) = value {
-            sql.push(column).push_bind(value.to_owned());
+    // Each has its own text, so that each finds its index.
+    let sql = match (filter.actor, filter.object) {
+        (None, None) => "SELECT * FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
+        (Some(_), None) => "SELECT * FROM audit WHERE seq < $1 AND actor = $3 ORDER BY seq DESC LIMIT $2",
+        (None, Some(_)) => "SELECT * FROM audit WHERE seq < $1 AND object = $3 ORDER BY seq DESC LIMIT $2",
+        (Some(_), Some(_)) => {
+            "SELECT * FROM audit WHERE seq < $1 AND actor = $3 AND object = $4 ORDER BY seq DESC LIMIT $2"
         }
+    };
+    let mut query = sqlx::query(sql).bind(filter.before_seq.unwrap_or(i64::MAX)).bind(limit);
+    for value in [filter.actor, filter.object].into_iter().flatten() {
+        query = query.bind(value.to_owned());
     }
-    sql.push(" ORDER BY seq DESC LIMIT ").push_bind(limit);
-    let rows = sql.build().fetch_all(c).await?;
+    let rows = query.fetch_all(c).await?;
     rows.iter().map(record).collect()
 }
 

@@ -94,9 +94,10 @@ async fn state(people: &People) -> (u64, Vec<String>) {
     let (tables, columns) = if store.is_postgres() {
         let schema = "FROM information_schema";
         (
-            format!("SELECT table_name {schema}.tables WHERE table_schema = 'public' ORDER BY 1"),
+            format!("SELECT CAST(table_name AS TEXT) {schema}.tables WHERE table_schema = 'public' ORDER BY 1"),
             format!(
-                "SELECT column_name {schema}.columns WHERE table_schema = 'public' AND table_name = 'TABLE' ORDER BY 1"
+                "SELECT CAST(column_name AS TEXT) {schema}.columns \
+                 WHERE table_schema = 'public' AND table_name = 'TABLE' ORDER BY 1"
             ),
         )
     } else {
