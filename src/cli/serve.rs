@@ -14,6 +14,7 @@ use florin::engine::{Engine, EngineConfig, Progress};
 use florin::gateways::bank::Bank;
 use florin::gateways::bank_http::BankOverHttp;
 use florin::http::{OperatorKeys, ProxyHeader, Server, ServerConfig, ServerError, State, TlsFiles, TrustedProxies};
+use florin::ledger::money::parse_minor;
 use florin::ledger::{Amount, Currency};
 use florin::services::clock::Clock;
 use florin::services::notify::Messengers;
@@ -101,6 +102,10 @@ pub struct ServeArgs {
     bank_key: Option<SecretString>,
     #[command(flatten)]
     messengers: MessengerArgs,
+    /// What one person of finance may add to or take from wallets in 24 hours before another has to approve, such as
+    /// 1000.00 in the currency above; 0 for nothing [default: 1000]
+    #[arg(long, value_name = "AMOUNT")]
+    adjustment_alone_max: Option<String>,
     /// Size of the log's files (segments) in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     segment_mib: Option<u32>,
@@ -222,6 +227,7 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let keys_of_people = config.encryption.keys().cloned().expect("a server has keys");
     let (step_up_above, bank) = (step_up_above(&args)?, bank(&args)?);
     let (messengers, mail_folder) = args.messengers.connect(&args.data_dir, args.listen)?;
+    let adjustment_alone_max = adjustment_alone_max(&args)?;
     let mut stop = Stop::new(args.stop_with_stdin)?;
     let mut limits = HttpLimits::default();
     if let Some(max) = args.connections_max {
@@ -256,7 +262,8 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
             return Ok(Verdict::Fine);
         }
     };
-    let settings = Settings { currency: args.currency, approval: args.approval, step_up_above, bank, messengers };
+    let (currency, approval) = (args.currency, args.approval);
+    let settings = Settings { currency, approval, step_up_above, adjustment_alone_max, bank, messengers };
     let people = Services::start(store, seal, engine.clone(), settings, Clock::default()).await?;
     state.people(Arc::clone(&people));
     // Whoever reads that it is ready may ask at once.
@@ -309,6 +316,14 @@ fn step_up_above(args: &ServeArgs) -> Result<Option<Amount>, Failure> {
 fn bank(args: &ServeArgs) -> Result<Option<Arc<dyn Bank>>, Failure> {
     let Some((url, key)) = args.bank_url.as_deref().zip(args.bank_key.clone()) else { return Ok(None) };
     Ok(Some(Arc::new(BankOverHttp::new(url, key)?)))
+}
+
+fn adjustment_alone_max(args: &ServeArgs) -> Result<i64, Failure> {
+    let text = args.adjustment_alone_max.as_deref().unwrap_or("1000");
+    parse_minor(text, args.currency).ok().filter(|minor| *minor >= 0).ok_or_else(|| {
+        let code = args.currency.code();
+        Failure::Usage(format!("--adjustment-alone-max is an amount of {code}, zero or more, such as 1000"))
+    })
 }
 
 fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {

@@ -54,6 +54,10 @@ pub const BOOKS: Access = rule(&[Finance, Administrator], Own::Nothing, None);
 pub const STAFF: Access = rule(&[Support, Risk, Finance, Administrator], Own::Nothing, None);
 /// Messages that could not be delivered.
 pub const MAILROOM: Access = rule(&[Support, Administrator], Own::Nothing, None);
+/// One of two people: never a key, which is nobody.
+pub const TWO_PEOPLE: Access = Access { operator: false, ..rule(&[Finance, Administrator], Own::Nothing, None) };
+/// A merchant's own keys; an administrator sees everybody's.
+pub const API_KEYS: Access = rule(&[Merchant, Administrator], Own::Named("account"), None);
 /// The caller's own account, whoever it is.
 pub const ME: Access = Access { operator: false, ..rule(ALL, Own::Caller, None) };
 

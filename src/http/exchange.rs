@@ -28,10 +28,14 @@ use super::rates::{self, Policy, Standing, Use};
 use super::route::{self, Found, Route};
 use super::wire::now_micros;
 use super::within::within;
-use super::{audit, body, bulk, credentials, door, holds, ledger, me, ops, sign_in, spending, transfers, wallets};
+use super::{
+    accounts, adjustments, api_keys, audit, body, bulk, credentials, door, holds, ledger, me, ops, promotions, sign_in,
+    spending, transfers, wallets,
+};
 use super::{events, my_bank, my_payments, my_requests, my_wallet, notifications};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
+use crate::services::standing::Act;
 use crate::store::bank_moves::Kind as BankMoveKind;
 use crate::store::money_requests::State as RequestState;
 
@@ -249,6 +253,31 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::RecoveryCodesRenew => credentials::renew_recovery_codes(call).await,
         Route::ConfirmationAsk => credentials::ask_confirmation(call).await,
         Route::ConfirmationVerify => credentials::verify_confirmation(call).await,
+        Route::MeChange => me::change(call).await,
+        Route::MeHandle => me::set_handle(call).await,
+        Route::MeAddressAdd => me::add_address(call).await,
+        Route::MeAddressRemove => me::remove_address(call).await,
+        Route::MeClose => me::close(call).await,
+        Route::AccountOpen => accounts::open(call).await,
+        Route::AccountList => accounts::list(call).await,
+        Route::AccountRead => accounts::get(call).await,
+        Route::AccountApprove => accounts::act(call, Act::Approve).await,
+        Route::AccountBlock => accounts::act(call, Act::Block).await,
+        Route::AccountUnblock => accounts::act(call, Act::Unblock).await,
+        Route::AccountClose => accounts::act(call, Act::Close).await,
+        Route::AccountRole => accounts::set_role(call).await,
+        Route::ApiKeyCreate => api_keys::create(call).await,
+        Route::ApiKeyList => api_keys::list(call).await,
+        Route::ApiKeyRotate => api_keys::rotate(call).await,
+        Route::ApiKeyRevoke => api_keys::revoke(call).await,
+        Route::PromotionCreate => promotions::create(call).await,
+        Route::PromotionList => promotions::list(call).await,
+        Route::PromotionEnd => promotions::end(call).await,
+        Route::AdjustmentAsk => adjustments::ask(call).await,
+        Route::AdjustmentList => adjustments::list(call).await,
+        Route::AdjustmentRead => adjustments::get(call).await,
+        Route::AdjustmentApprove => adjustments::decide(call, true).await,
+        Route::AdjustmentReject => adjustments::decide(call, false).await,
         Route::AuditList => audit::list(call).await,
         Route::AuditVerify => audit::verify(call).await,
         Route::MyBalance => my_wallet::balance(call).await,

@@ -2,7 +2,10 @@
 //! what operators look at. Nothing beneath imports this floor; the ledger's rules are not here.
 
 pub mod access;
+mod accounts;
+mod adjustments;
 mod answer;
+mod api_keys;
 mod audit;
 pub mod auth;
 mod body;
@@ -31,6 +34,7 @@ mod ops;
 mod outgoing;
 pub mod problem;
 mod problem_services;
+mod promotions;
 pub mod proxies;
 mod rates;
 pub mod route;

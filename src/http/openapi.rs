@@ -39,12 +39,25 @@ const TAGS: &[&str] = &[
     "Transfers",
     "Holds",
     "Ledger",
+    "API keys",
     "Administration",
     "Operations",
 ];
 /// Rows that come in pages.
-const PAGES: &[&str] =
-    &["Wallet", "Entry", "Session", "AuditEntry", "MoneyRequest", "BankMove", "Device", "DeadLetter"];
+const PAGES: &[&str] = &[
+    "Wallet",
+    "Entry",
+    "Session",
+    "AuditEntry",
+    "Account",
+    "ApiKey",
+    "Promotion",
+    "Adjustment",
+    "MoneyRequest",
+    "BankMove",
+    "Device",
+    "DeadLetter",
+];
 const KEY: &str = "api_key";
 const ABOUT: &str = "Wallets, transfers and holds, durable when answered. Money is a decimal string in major units. \
     Errors are problem documents (RFC 9457); programs decide by their `code`. Repeat a request with the same \

@@ -88,6 +88,9 @@ codes! {
     Stopping = 1022, 503, "STOPPING", "The server is stopping";
     RateLimited = 1029, 429, "RATE_LIMITED", "Too many requests";
     Forbidden = 1024, 403, "FORBIDDEN", "Not allowed";
+    SecondPersonRequired = 1032, 403, "SECOND_PERSON_REQUIRED", "Another person has to approve this";
+    AddressTaken = 1034, 422, "ADDRESS_TAKEN", "The address belongs to another account";
+    AccountPending = 1036, 403, "ACCOUNT_PENDING", "The account waits for approval";
     AccountNotFound = 1035, 404, "ACCOUNT_NOT_FOUND", "No such account";
     InvalidCredentials = 1025, 401, "INVALID_CREDENTIALS", "Not the right name and password";
     InvalidToken = 1026, 401, "INVALID_TOKEN", "The token is not good";
@@ -95,7 +98,6 @@ codes! {
     TooManyTries = 1028, 429, "TOO_MANY_TRIES", "Too many wrong tries";
     StepUpRequired = 1031, 403, "STEP_UP_REQUIRED", "This payment has to be confirmed";
     WeakPassword = 1033, 422, "WEAK_PASSWORD", "The password is too weak";
-    AccountPending = 1036, 403, "ACCOUNT_PENDING", "The account waits for approval";
     AccountBlocked = 1037, 403, "ACCOUNT_BLOCKED", "The account is blocked";
     AccountClosed = 1038, 403, "ACCOUNT_CLOSED", "The account is closed";
     PayeeNotFound = 1039, 404, "PAYEE_NOT_FOUND", "Nobody can be paid at this address";

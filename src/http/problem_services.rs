@@ -24,6 +24,8 @@ impl From<Why> for Code {
             Why::AccountClosed => Code::AccountClosed,
             Why::PayeeNotFound => Code::PayeeNotFound,
             Why::InvalidState => Code::InvalidState,
+            Why::AddressTaken => Code::AddressTaken,
+            Why::SecondPersonRequired => Code::SecondPersonRequired,
             Why::RecentSignInRequired => Code::RecentSignInRequired,
             Why::NoBank => Code::NoBank,
             Why::TooManyRequestsOpen => Code::TooManyRequestsOpen,

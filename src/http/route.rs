@@ -79,6 +79,31 @@ routes! {
     RecoveryCodesRenew = Post "/v1/me/recovery-codes" ME;
     ConfirmationAsk = Post "/v1/me/confirmations" ME;
     ConfirmationVerify = Post "/v1/me/confirmations/{id}/verify" ME;
+    MeChange = Post "/v1/me" ME;
+    MeHandle = Post "/v1/me/handle" ME;
+    MeAddressAdd = Post "/v1/me/addresses" ME;
+    MeAddressRemove = Post "/v1/me/addresses/remove" ME;
+    MeClose = Post "/v1/me/close" ME;
+    AccountOpen = Post "/v1/accounts" OPEN;
+    AccountList = Get "/v1/accounts" STAFF;
+    AccountRead = Get "/v1/accounts/{id}" STAFF;
+    AccountApprove = Post "/v1/accounts/{id}/approve" ADMINISTRATOR;
+    AccountBlock = Post "/v1/accounts/{id}/block" GUARD;
+    AccountUnblock = Post "/v1/accounts/{id}/unblock" ADMINISTRATOR;
+    AccountClose = Post "/v1/accounts/{id}/close" ADMINISTRATOR;
+    AccountRole = Post "/v1/accounts/{id}/role" ADMINISTRATOR;
+    ApiKeyCreate = Post "/v1/api-keys" API_KEYS;
+    ApiKeyList = Get "/v1/api-keys" API_KEYS;
+    ApiKeyRotate = Post "/v1/api-keys/{id}/rotate" API_KEYS;
+    ApiKeyRevoke = Post "/v1/api-keys/{id}/revoke" API_KEYS;
+    PromotionCreate = Post "/v1/promotions" BOOKS;
+    PromotionList = Get "/v1/promotions" BOOKS;
+    PromotionEnd = Post "/v1/promotions/{id}/end" BOOKS;
+    AdjustmentAsk = Post "/v1/adjustments" TWO_PEOPLE;
+    AdjustmentList = Get "/v1/adjustments" BOOKS;
+    AdjustmentRead = Get "/v1/adjustments/{id}" BOOKS;
+    AdjustmentApprove = Post "/v1/adjustments/{id}/approve" TWO_PEOPLE;
+    AdjustmentReject = Post "/v1/adjustments/{id}/reject" TWO_PEOPLE;
     AuditList = Get "/v1/audit" ADMINISTRATOR;
     AuditVerify = Get "/v1/audit/verify" ADMINISTRATOR;
     MyBalance = Get "/v1/me/balance" MY_WALLET;
@@ -132,27 +157,33 @@ impl Route {
 
     /// Whether it moves money and so needs an Idempotency-Key.
     pub fn needs_key(self) -> bool {
+        use Route::{AdjustmentAsk, Pay, PayOutBegin, RequestPay, TopUpBegin};
         use Route::{Deposit, HoldAuthorize, HoldCapture, Transfer, Withdrawal};
-        use Route::{Pay, PayOutBegin, RequestPay, TopUpBegin};
         matches!(self, Transfer | Deposit | Withdrawal | HoldAuthorize | HoldCapture)
-            || matches!(self, Pay | RequestPay | TopUpBegin | PayOutBegin)
+            || matches!(self, Pay | RequestPay | TopUpBegin | PayOutBegin | AdjustmentAsk)
     }
 
     /// Whether there is more to ask than by its path.
     pub fn takes_query(self) -> bool {
+        use Route::{AccountList, AdjustmentList, ApiKeyList, PromotionList};
         use Route::{AuditList, SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
         use Route::{MyBalance, MyWallets, PayOutList, RequestList, TopUpList};
         matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
             || matches!(self, MyBalance | MyWallets | RequestList | TopUpList | PayOutList)
             || self == Route::DeadLetterList
+            || matches!(self, AccountList | AdjustmentList | ApiKeyList | PromotionList)
     }
 
     pub fn takes_body(self) -> bool {
+        use Route::{AccountBlock, AccountOpen, AccountRole, ApiKeyCreate, ApiKeyRotate, PromotionCreate};
         use Route::{CodeSend, CodeVerify, ConfirmationAsk, ConfirmationVerify, PasswordChange, PasswordSignIn};
+        use Route::{MeAddressAdd, MeAddressRemove, MeChange, MeHandle};
         use Route::{RecoveryCodesRenew, Refresh, SecondFactor, TotpConfirm, TotpRemove};
         let takes_one = matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
             || matches!(self, CodeSend | CodeVerify | PasswordSignIn | SecondFactor | Refresh | PasswordChange)
             || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify)
+            || matches!(self, AccountBlock | AccountOpen | AccountRole | ApiKeyCreate | ApiKeyRotate | PromotionCreate)
+            || matches!(self, MeAddressAdd | MeAddressRemove | MeChange | MeHandle)
             || matches!(self, Route::NotificationsChoose | Route::DeviceAdd);
         (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk
     }

@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
 use super::notify::{self, Channel};
-use super::{Services, accounts, bank_moves, money_requests, sign_in};
+use super::{Services, accounts, adjustments, api_keys, bank_moves, money_requests, promotions, registration, sign_in};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
 #[derive(Clone, Copy)]
@@ -29,6 +29,11 @@ const JOBS: &[Job] = &[
         name: "accounts",
         period: Duration::from_secs(5),
         run: |services| Box::pin(async move { accounts::sweep(&services).await }),
+    },
+    Job {
+        name: "administration",
+        period: Duration::from_secs(10),
+        run: |services| Box::pin(async move { administration(&services).await }),
     },
     Job {
         name: "credentials",
@@ -84,6 +89,14 @@ struct Worker;
 struct WorkerState {
     job: Job,
     services: Weak<Services>,
+}
+
+/// Promotions, adjustments, and what is forgotten of registrations and keys.
+async fn administration(services: &Services) -> Result<(), Fault> {
+    promotions::sweep(services).await?;
+    adjustments::sweep(services).await?;
+    registration::forget(services).await?;
+    api_keys::note_use(services).await
 }
 
 pub(super) async fn start(services: &Arc<Services>) -> Result<(), Fault> {

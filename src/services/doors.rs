@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use uuid::Uuid;
 
+use super::api_keys;
+use super::clock::{DAY, HOUR};
 use super::fault::Fault;
 use super::principal::{Principal, Scope};
 use super::tokens::ACCESS_MICROS;
@@ -15,6 +17,8 @@ use crate::store::{Store, sessions};
 #[derive(Debug, Default)]
 pub struct Doors {
     keys: DashMap<[u8; 32], Arc<ApiKey>>,
+    /// The day on which a key was used, of those that were since somebody took them.
+    used_keys: DashMap<Uuid, i64>,
     /// With the time at which it ended.
     ended_sessions: DashMap<Uuid, i64>,
     /// Counts the times that somebody lost a right: whoever was let in before is looked at again.
@@ -36,6 +40,10 @@ impl Doors {
         let mut c = store.read().await?;
         for (session, ended_at) in sessions::ended_since(&mut c, now - ACCESS_MICROS).await? {
             doors.ended_sessions.insert(session, ended_at);
+        }
+        drop(c);
+        for (hash, key) in api_keys::good(store, now).await? {
+            doors.keys.insert(hash, Arc::new(key));
         }
         Ok(doors)
     }
@@ -60,15 +68,32 @@ impl Doors {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub fn remove_key(&self, id: Uuid) {
-        self.keys.retain(|_, key| key.id != id);
+    /// The account has these keys and no others.
+    pub fn set_keys(&self, account: Uuid, keys: Vec<([u8; 32], ApiKey)>) {
+        let hashes: Vec<_> = keys.iter().map(|(hash, _)| *hash).collect();
+        self.keys.retain(|hash, key| key.account != account || hashes.contains(hash));
+        for (hash, key) in keys {
+            self.keys.insert(hash, Arc::new(key));
+        }
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Which keys were used, each with the first moment of the day; since this was asked last.
+    pub fn take_used_keys(&self) -> Vec<(Uuid, i64)> {
+        let ids: Vec<Uuid> = self.used_keys.iter().map(|used| *used.key()).collect();
+        ids.iter().filter_map(|id| self.used_keys.remove(id)).collect()
     }
 
     /// Whoever has a good key, and until when it is good.
     pub fn by_key(&self, hash: &[u8; 32], now: i64) -> Option<(Principal, i64)> {
         let key = self.keys.get(hash)?;
-        let good_until = key.expires_at.unwrap_or(i64::MAX);
-        (now < good_until).then(|| (Principal::key(key.account, key.id, key.scopes.clone()), good_until))
+        let expires_at = key.expires_at.unwrap_or(i64::MAX);
+        if now >= expires_at {
+            return None;
+        }
+        self.used_keys.insert(key.id, now / DAY * DAY);
+        // A connection that stays open asks again now and then, so that a key in use is seen to be.
+        let good_until = expires_at.min(now + HOUR);
+        Some((Principal::key(key.account, key.id, key.scopes.clone()), good_until))
     }
 }

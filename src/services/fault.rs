@@ -26,6 +26,8 @@ pub enum Why {
     AccountClosed,
     PayeeNotFound,
     InvalidState,
+    AddressTaken,
+    SecondPersonRequired,
     RecentSignInRequired,
     /// The server has no bank.
     NoBank,

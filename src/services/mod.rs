@@ -2,6 +2,8 @@
 //! the engine; nothing here knows HTTP.
 
 pub mod accounts;
+pub mod adjustments;
+pub mod api_keys;
 pub mod audit;
 pub mod background;
 pub mod bank_moves;
@@ -11,6 +13,7 @@ pub mod contact;
 pub mod crash;
 pub mod doors;
 pub mod fault;
+pub mod handles;
 pub mod money_requests;
 pub mod notices;
 pub mod notify;
@@ -19,11 +22,16 @@ pub mod passwords;
 pub mod payees;
 pub mod payments;
 pub mod principal;
+pub mod profile;
+pub mod promotions;
+pub mod registration;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
+pub mod standing;
 pub mod step_up;
 pub mod tokens;
+mod turns;
 
 use std::sync::Arc;
 
@@ -31,7 +39,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 use crate::gateways::bank::Bank;
-use crate::ledger::{Amount, Currency};
+use crate::ledger::{Amount, Currency, TransferId};
 use crate::store::seal::Seal;
 use crate::store::{Store, StoreError};
 
@@ -41,6 +49,7 @@ use doors::Doors;
 use notify::{Messengers, Notifier};
 use passwords::Hashing;
 use tokens::Tokens;
+use turns::Turns;
 
 pub use accounts::Approval;
 pub use fault::{Fault, Why};
@@ -57,6 +66,8 @@ pub struct Settings {
     /// Where money comes from and goes to. None: people move money among themselves only.
     pub bank: Option<Arc<dyn Bank>>,
     pub messengers: Messengers,
+    /// What one person may adjust in 24 hours without another's approval, in minor units of `currency`.
+    pub adjustment_alone_max: i64,
 }
 
 /// Everything that the functions of this floor work on.
@@ -71,6 +82,8 @@ pub struct Services {
     pub clock: Clock,
     pub background: Background,
     pub notifier: Notifier,
+    turns: Turns,
+    key_turns: Turns,
 }
 
 impl Services {
@@ -86,7 +99,21 @@ impl Services {
         let doors = Doors::load(&store, clock.now()).await?;
         let (hashing, background) = (Hashing::default(), Background::default());
         let notifier = Notifier::new(settings.messengers.clone());
-        let services = Services { store, seal, engine, tokens, doors, hashing, settings, clock, background, notifier };
+        let (turns, key_turns) = (Turns::default(), Turns::default());
+        let services = Services {
+            store,
+            seal,
+            engine,
+            tokens,
+            doors,
+            hashing,
+            settings,
+            clock,
+            background,
+            notifier,
+            turns,
+            key_turns,
+        };
         let services = Arc::new(services);
         audit::log_head(&services).await?;
         notify::begin(&services).await?;
@@ -126,6 +153,12 @@ fn id_of_hash(hash: Sha256) -> u128 {
 /// An id of a row: UUIDv7, so that ids rise with time (RFC 9562).
 pub fn new_id() -> uuid::Uuid {
     uuid::Uuid::now_v7()
+}
+
+/// The id of the transfer that a row leads to: the same row, the same id. `what` tells rows of different tables, and several
+/// transfers of one row, apart.
+pub fn transfer_id(what: &str, row: uuid::Uuid) -> TransferId {
+    TransferId(id_of_hash(Sha256::new_with_prefix(format!("florin {what} {row}"))))
 }
 
 impl From<StoreError> for Fault {

@@ -77,6 +77,8 @@ pub struct Account {
     pub wallet_opened_at: Option<i64>,
     pub promotion: Option<String>,
     pub promotion_paid_at: Option<i64>,
+    /// Why the ledger paid nothing under it.
+    pub promotion_refused: Option<String>,
     pub created_at: i64,
     pub active_from: Option<i64>,
     pub state_changed_at: i64,
@@ -144,7 +146,7 @@ pub async fn by_wallet(c: &mut AnyConnection, wallet: Uuid) -> Result<Option<Acc
 pub async fn by_address(c: &mut AnyConnection, kind: AddressKind, digest: &str) -> Result<Option<Account>, StoreError> {
     let row = sqlx::query(
         "SELECT accounts.* FROM addresses JOIN accounts ON accounts.id = addresses.account \
-         WHERE addresses.kind = $1 AND addresses.address_digest = $2",
+         WHERE addresses.kind = $1 AND addresses.address_digest = $2 AND addresses.retired_at IS NULL",
     )
     .bind(kind.name())
     .bind(digest)
@@ -153,16 +155,18 @@ pub async fn by_address(c: &mut AnyConnection, kind: AddressKind, digest: &str) 
     row.map(|row| account(&row)).transpose()
 }
 
-/// Accounts that the ledger does not yet show as their rows say: a crash came between.
-pub async fn unfinished(c: &mut AnyConnection, limit: i64) -> Result<Vec<Account>, StoreError> {
+/// Accounts that the ledger does not yet show as their rows say: a crash came between. In the order of their ids.
+pub async fn unfinished(c: &mut AnyConnection, after: Uuid, limit: i64) -> Result<Vec<Uuid>, StoreError> {
     let rows = sqlx::query(
-        "SELECT * FROM accounts WHERE wallet_opened_at IS NULL OR wallet_status_wanted IS NOT NULL \
-         OR (promotion IS NOT NULL AND promotion_paid_at IS NULL AND state = 'active') ORDER BY id LIMIT $1",
+        "SELECT id FROM accounts WHERE id > $1 AND (wallet_opened_at IS NULL OR wallet_status_wanted IS NOT NULL \
+         OR (promotion IS NOT NULL AND promotion_paid_at IS NULL AND promotion_refused IS NULL AND state = 'active')) \
+         ORDER BY id LIMIT $2",
     )
+    .bind(after.to_string())
     .bind(limit)
     .fetch_all(c)
     .await?;
-    rows.iter().map(account).collect()
+    rows.iter().map(|row| uuid_of(row.try_get("id")?)).collect()
 }
 
 pub async fn wallet_opened(c: &mut AnyConnection, id: Uuid, now: i64) -> Result<(), StoreError> {
@@ -186,7 +190,7 @@ pub async fn insert_address(c: &mut AnyConnection, address: &Address) -> Result<
 }
 
 pub async fn addresses_of(c: &mut AnyConnection, account: Uuid) -> Result<Vec<Address>, StoreError> {
-    let sql = "SELECT * FROM addresses WHERE account = $1 ORDER BY kind, verified_at";
+    let sql = "SELECT * FROM addresses WHERE account = $1 AND retired_at IS NULL ORDER BY kind, verified_at";
     let rows = sqlx::query(sql).bind(account.to_string()).fetch_all(c).await?;
     rows.iter().map(address).collect()
 }
@@ -203,6 +207,7 @@ pub(crate) fn account(row: &AnyRow) -> Result<Account, StoreError> {
         wallet_opened_at: row.try_get("wallet_opened_at")?,
         promotion: row.try_get("promotion")?,
         promotion_paid_at: row.try_get("promotion_paid_at")?,
+        promotion_refused: row.try_get("promotion_refused")?,
         created_at: row.try_get("created_at")?,
         active_from: row.try_get("active_from")?,
         state_changed_at: row.try_get("state_changed_at")?,

@@ -2,6 +2,8 @@
 //! statements for both. Rows in, rows out: who may do what, and why, is the services' business.
 
 pub mod accounts;
+pub mod adjustments;
+pub mod api_keys;
 pub mod audit;
 pub mod bank_moves;
 pub mod challenges;
@@ -14,8 +16,10 @@ mod migrations;
 pub mod money_requests;
 pub mod outbox;
 pub mod paces;
+pub mod promotions;
 pub mod seal;
 pub mod sessions;
+pub mod standing;
 pub mod views;
 
 use std::ops::{Deref, DerefMut};

@@ -47,6 +47,7 @@ pub fn settings() -> Settings {
         currency: Currency::by_code("INR").unwrap(),
         approval: Approval::None,
         step_up_above: None,
+        adjustment_alone_max: 100_000,
         bank: None,
         messengers: Messengers::default(),
     }

@@ -2,6 +2,8 @@
 //! so that nothing behind the door sees text. No handler and no engine call here.
 
 pub mod account;
+pub mod administration;
+pub mod api_key;
 pub mod audit;
 pub mod auth;
 mod hold;
@@ -20,7 +22,7 @@ mod wallet;
 pub use hold::{CaptureRequest, HoldAnswer, HoldRequest};
 pub use json::{read, read_item, read_list};
 pub use money::{Money, RawMoney, limit};
-pub use page::{EntryAnswer, Page, cursor_text, parse_cursor, parse_row_cursor, row_cursor_text};
+pub use page::{EntryAnswer, Page, cursor_text, parse_cursor, parse_id_cursor, parse_row_cursor, row_cursor_text};
 pub use raw::Raw;
 pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
 pub use spending::{SpendingLimitsAnswer, SpendingLimitsRequest};
@@ -57,7 +59,9 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<SummaryAnswer>(list);
     summary::schemas(list);
     add::<SnapshotAnswer>(list);
-    add::<account::AccountAnswer>(list);
+    account::schemas(list);
+    administration::schemas(list);
+    api_key::schemas(list);
     auth::schemas(list);
     audit::schemas(list);
     notification::schemas(list);

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::money::Money;
-use super::scalar::{Id, Time};
+use super::scalar::{Id, Time, parse_id};
 use crate::engine::EntryView;
 use crate::http::problem::{Code, Problem};
 use crate::ledger::Currency;
@@ -43,6 +43,14 @@ impl<T> Page<T> {
     pub fn new(data: Vec<T>, next_cursor: Option<String>) -> Page<T> {
         Page { data, has_more: next_cursor.is_some(), next_cursor }
     }
+
+    /// Of rows of which one more than the limit was read, a page and where the next one begins.
+    pub fn cut(mut rows: Vec<T>, limit: usize, list: char, id: impl Fn(&T) -> Uuid) -> (Vec<T>, Option<String>) {
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| has_more).map(|row| format!("{list}{}", id(row)));
+        (rows, next)
+    }
 }
 
 /// A cursor is a position in the log, which stays where it is however much is appended. The letter
@@ -73,6 +81,12 @@ pub fn parse_row_cursor(list: char, text: Option<&str>) -> Result<(i64, Uuid), P
         Some((micros, Uuid::try_parse(id).ok()?))
     };
     parsed().ok_or_else(|| Problem::new(Code::InvalidCursor, "`cursor` is not a next_cursor of this list."))
+}
+
+/// The cursor of a list of rows is the id of the last one before the page.
+pub fn parse_id_cursor(list: char, text: &str) -> Result<Uuid, Problem> {
+    let id = text.strip_prefix(list).and_then(|id| parse_id(id, "cursor").ok()).map(Uuid::from_u128);
+    id.ok_or_else(|| Problem::new(Code::InvalidCursor, "`cursor` is not a next_cursor of this list."))
 }
 
 impl EntryAnswer {
