@@ -66,7 +66,11 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, Fault> {
-    let account = if principal.is_bound_to_own() { Some(principal.account) } else { account };
+    let account = match account {
+        Some(other) if principal.is_bound_to_own() && other != principal.account => return Ok(Vec::new()),
+        _ if principal.is_bound_to_own() => Some(principal.account),
+        account => account,
+    };
     let mut c = services.store.read().await?;
     Ok(api_keys::list(&mut c, account, before, limit).await?)
 }

@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 
 use florin::http::route::{Route, Verb};
-use florin::services::doors::ApiKey;
-use florin::services::{Scope, new_id};
+use florin::services::api_keys::{self, NewKey};
+use florin::services::{Principal, Scope, new_id};
 use florin::store::Role;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::http_api::Reply;
 use crate::people_notify_rig::dead_letter;
@@ -43,6 +43,11 @@ const CONFIRMATION: &str = r#"{"amount":{"amount":"20000.00","currency":"INR"},"
 const PAYMENT: &str = r#"{"to":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
 const REQUEST: &str = r#"{"from":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
 const BANK_MOVE: &str = r#"{"amount":{"amount":"1.00","currency":"INR"},"bank_account":"IN12345678"}"#;
+
+const PROMOTION: &str =
+    r#"{"name":"a try","amount":{"amount":"1.00","currency":"INR"},"ends_at":"2100-01-01T00:00:00Z"}"#;
+const ADJUSTMENT: &str =
+    r#"{"wallet":"{payee}","amount":{"amount":"2000.00","currency":"INR"},"direction":"in","reason":"a try"}"#;
 
 pub const TABLE: &[Row] = &[
     // The ledger.
@@ -88,8 +93,6 @@ pub const TABLE: &[Row] = &[
     ("POST /v1/me/confirmations", "everybody", Nobodys, CONFIRMATION),
     ("POST /v1/me/confirmations/{confirmation}/verify", "everybody", Own, r#"{"code":"123456"}"#),
     // Administration.
-    ("GET /v1/audit", "operator administrator", Nobodys, ""),
-    ("GET /v1/audit/verify", "operator administrator", Nobodys, ""),
     // The caller's own money.
     ("GET /v1/me/balance?wallet={wallet}", "everybody wallets:read", Own, ""),
     ("GET /v1/me/wallets", "everybody wallets:read", Nobodys, ""),
@@ -116,6 +119,39 @@ pub const TABLE: &[Row] = &[
     ("GET /v1/dead-letters", "operator support administrator", Nobodys, ""),
     ("POST /v1/dead-letters/{dead_letter}/send", "operator support administrator", Nobodys, ""),
     ("POST /v1/dead-letters/{dead_letter}/discard", "operator support administrator", Nobodys, ""),
+    ("POST /v1/me", "everybody", Nobodys, r#"{"locale":"hi"}"#),
+    ("POST /v1/me/handle", "everybody", Nobodys, r#"{"handle":"x{short}"}"#),
+    ("POST /v1/me/addresses", "everybody", Nobodys, r#"{"registration_token":"frg_0"}"#),
+    ("POST /v1/me/addresses/remove", "everybody", Nobodys, r#"{"email":"{new}@example.in"}"#),
+    ("POST /v1/me/close", "everybody", Nobodys, ""),
+    // Accounts, API keys, and what staff does.
+    ("POST /v1/accounts", "anybody", Nobodys, r#"{"registration_token":"frg_0","name":"Asha"}"#),
+    ("GET /v1/accounts", "operator support risk finance administrator", Nobodys, ""),
+    ("GET /v1/accounts/{account}", "operator support risk finance administrator", Nobodys, ""),
+    ("POST /v1/accounts/{account}/approve", "operator administrator", Nobodys, ""),
+    ("POST /v1/accounts/{account}/block", "operator risk administrator", Nobodys, r#"{"reason":"a try"}"#),
+    ("POST /v1/accounts/{account}/unblock", "operator administrator", Nobodys, ""),
+    ("POST /v1/accounts/{account}/close", "operator administrator", Nobodys, ""),
+    ("POST /v1/accounts/{account}/role", "operator administrator", Nobodys, r#"{"role":"merchant"}"#),
+    ("POST /v1/api-keys", "operator merchant administrator", Nobodys, r#"{"name":"till","scopes":["wallets:read"]}"#),
+    ("GET /v1/api-keys", "operator merchant administrator", Nobodys, ""),
+    (
+        "POST /v1/api-keys/{api_key}/rotate",
+        "operator merchant administrator",
+        OwnOfCustomers,
+        r#"{"overlap_seconds":60}"#,
+    ),
+    ("POST /v1/api-keys/{api_key}/revoke", "operator merchant administrator", OwnOfCustomers, ""),
+    ("POST /v1/promotions", "operator finance administrator", Nobodys, PROMOTION),
+    ("GET /v1/promotions", "operator finance administrator", Nobodys, ""),
+    ("POST /v1/promotions/{promotion}/end", "operator finance administrator", Nobodys, ""),
+    ("POST /v1/adjustments", "finance administrator", Nobodys, ADJUSTMENT),
+    ("GET /v1/adjustments", "operator finance administrator", Nobodys, ""),
+    ("GET /v1/adjustments/{adjustment}", "operator finance administrator", Nobodys, ""),
+    ("POST /v1/adjustments/{adjustment}/approve", "finance administrator", Nobodys, ""),
+    ("POST /v1/adjustments/{adjustment}/reject", "finance administrator", Nobodys, ""),
+    ("GET /v1/audit", "operator administrator", Nobodys, ""),
+    ("GET /v1/audit/verify", "operator administrator", Nobodys, ""),
     // Open to all, and without an account.
     ("GET /healthz", "anybody", Nobodys, ""),
     ("GET /readyz", "anybody", Nobodys, ""),
@@ -154,6 +190,9 @@ pub const OBJECTS: &[&str] = &[
     "pay_out",
     "device",
     "dead_letter",
+    "api_key",
+    "promotion",
+    "adjustment",
 ];
 
 #[tokio::test]
@@ -171,7 +210,7 @@ async fn every_route_is_there_for_those_it_is_for() {
     let mut wrong = Vec::new();
     for (index, row) in TABLE.iter().enumerate() {
         let cast = Cast::new(&people, index).await;
-        let keys = cast.keys(&people);
+        let keys = cast.keys(&people).await;
         let persons = cast.people.iter().map(Caller::Person);
         for caller in bad.iter().chain([&Caller::Operator]).chain(&persons.chain(keys).collect::<Vec<_>>()) {
             if let Err(what) = walk(&people, &cast, *row, caller).await {
@@ -277,7 +316,9 @@ pub async fn ask(people: &People, cast: &Cast, route: &str, body: &str, caller: 
     let (method, path) = route.split_once(' ').unwrap();
     let payee = cast.payee.account.wallet.to_string();
     let fill = |text: &str| {
-        let text = text.replace("{payee}", &payee).replace("{new}", &new_id().to_string());
+        let new = new_id();
+        let text = text.replace("{payee}", &payee).replace("{new}", &new.to_string());
+        let text = text.replace("{short}", &new.simple().to_string()[20..]);
         OBJECTS.iter().fold(text, |text, object| text.replace(&format!("{{{object}}}"), id))
     };
     let key = new_id().to_string();
@@ -313,16 +354,12 @@ impl Cast {
     }
 
     /// A key of the merchant's for each scope alone.
-    fn keys(&self, people: &People) -> Vec<Caller<'_>> {
-        let account = self.of(Role::Merchant).account.id;
-        let key = |&scope: &Scope| {
-            let id = new_id();
-            let text = format!("fmk_{id}");
-            let row = ApiKey { id, account, scopes: vec![scope], expires_at: None };
-            people.services.doors.add_key(Sha256::digest(&text).into(), row);
-            Caller::Key(scope, text)
-        };
-        Scope::ALL.iter().map(key).collect()
+    async fn keys(&self, people: &People) -> Vec<Caller<'_>> {
+        let mut keys = Vec::new();
+        for &scope in Scope::ALL {
+            keys.push(Caller::Key(scope, make_key(people, self.of(Role::Merchant), scope).await.1));
+        }
+        keys
     }
 
     /// Makes something of somebody's.
@@ -364,6 +401,22 @@ impl Cast {
                 assert_eq!(reply.status, 201, "{reply:?}");
                 id
             }
+            "api_key" => {
+                // Staff has none of its own.
+                let of = if of.account.role == Role::Merchant { of } else { &self.stranger };
+                make_key(people, of, Scope::WalletsRead).await.0
+            }
+            "promotion" => {
+                let reply = people.post("/v1/promotions", &id, PROMOTION).await;
+                reply.json()["id"].as_str().unwrap().to_owned()
+            }
+            "adjustment" => {
+                let is_staff = matches!(of.account.role, Role::Finance | Role::Administrator);
+                let by = if is_staff { of } else { self.of(Role::Finance) };
+                let body = ADJUSTMENT.replace("{payee}", &payer.to_string());
+                assert_eq!(people.post_as(by, "/v1/adjustments", &id, &body).await.status, 201);
+                id
+            }
             "top_up" | "pay_out" => {
                 people.bank_move(of, &id, kind).await;
                 id
@@ -377,6 +430,13 @@ impl Cast {
             _ => unreachable!("nobody knows how to make this: {kind}"),
         }
     }
+}
+
+/// The id of a new API key, and the key.
+async fn make_key(people: &People, of: &Person, scope: Scope) -> (String, String) {
+    let new = NewKey { name: "a try".to_owned(), scopes: vec![scope], expires_in_days: None };
+    let made = api_keys::create(&people.services, &Principal::operator(), of.account.id, &new).await.unwrap();
+    (made.0.id.to_string(), made.1.expose_secret().to_owned())
 }
 
 impl Caller<'_> {
