@@ -10,7 +10,7 @@ use super::answer::{Answer, JSON, NDJSON};
 use super::bulk_binary;
 use super::call::{Call, Purpose, key_id, media_type};
 use super::problem::{Code, Problem};
-use super::transfers::{must_own_payers, paid};
+use super::transfers::{must_own_payers, paid, payers};
 use super::wire::{BulkItem, BulkOutcome, Id, Raw, read_item, read_list};
 use crate::config::BULK_ITEMS_MAX;
 use crate::engine::{AtomicRefusal, Outcome, Receipt};
@@ -49,7 +49,11 @@ pub(super) async fn transfers(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut items = bulk_items(form, &call.body, key.as_deref())?;
     if call.principal.is_bound_to_own() {
         must_be_below_step_up(call, &items)?;
-        for item in &mut items {
+        // As a rule the payers are known from earlier requests.
+        let asked =
+            items.iter().filter_map(|item| if let Item::Asked(transfer) = item { Some(transfer) } else { None });
+        let is_known = call.principal.is_known_to_own(asked.flat_map(payers));
+        for item in items.iter_mut().filter(|_| !is_known) {
             let Item::Asked(transfer) = item else { continue };
             if let Err(problem) = must_own_payers(call, transfer).await {
                 *item = Item::Wrong(Some(transfer.id().0), problem);

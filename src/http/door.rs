@@ -65,7 +65,8 @@ pub(super) fn enter(
         let (principal, good_until) = known_to(services, token).ok_or_else(|| {
             unauthorized("This is not an API key or access token of this server, or it is no longer good.")
         })?;
-        (Arc::new(principal), good_until)
+        let own = services.doors.ownership.of(principal.account);
+        (Arc::new(principal.sharing(own)), good_until)
     };
     let bucket = rates.of_caller(&principal);
     let let_in = Arc::new(LetIn { header: header.into(), principal, bucket, good_until, generation });

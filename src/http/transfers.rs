@@ -59,13 +59,15 @@ pub(super) async fn fund(call: &Call<'_>, kind: TransferKind) -> Result<Answer, 
 /// Whoever is bound to his own sends from his own wallets only.
 pub(super) async fn must_own_payers(call: &Call<'_>, transfer: &Transfer) -> Result<(), Problem> {
     if call.principal.is_bound_to_own() {
-        for leg in transfer.legs() {
-            if leg.amount < 0 {
-                call.must_own(leg.wallet).await?;
-            }
+        for payer in payers(transfer) {
+            call.must_own(payer).await?;
         }
     }
     Ok(())
+}
+
+pub(super) fn payers(transfer: &Transfer) -> impl Iterator<Item = WalletId> {
+    transfer.legs().iter().filter(|leg| leg.amount < 0).map(|leg| leg.wallet)
 }
 
 /// A transfer is there for whoever owns the wallet of one of its legs.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::api_keys;
 use super::clock::{DAY, HOUR};
 use super::fault::Fault;
+use super::ownership::Ownership;
 use super::principal::{Principal, Scope};
 use super::tokens::ACCESS_MICROS;
 use crate::store::{Store, sessions};
@@ -23,6 +24,7 @@ pub struct Doors {
     ended_sessions: DashMap<Uuid, i64>,
     /// Counts the times that somebody lost a right: whoever was let in before is looked at again.
     generation: AtomicU64,
+    pub ownership: Ownership,
 }
 
 /// A merchant's key that is good.

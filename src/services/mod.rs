@@ -17,6 +17,7 @@ pub mod handles;
 pub mod money_requests;
 pub mod notices;
 pub mod notify;
+pub mod ownership;
 mod pace;
 pub mod passwords;
 pub mod payees;

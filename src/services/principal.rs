@@ -1,12 +1,12 @@
 //! Who asks: the operator's key, a person in a session, or a merchant's API key. What each may do stands in the table of
 //! routes; here only what a caller is.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::fault::{Fault, Why};
+use super::ownership::OwnWallets;
 use crate::engine::{Engine, Failure};
 use crate::ledger::WalletId;
 use crate::store::Role;
@@ -44,12 +44,9 @@ pub struct Principal {
     pub role: Role,
     /// Of an API key; a person has all.
     pub scopes: Vec<Scope>,
-    /// Wallets that were found to be the caller's; whose a wallet is never changes.
-    own: Mutex<HashSet<u128>>,
+    /// Wallets that were found to be the caller's.
+    own: Arc<OwnWallets>,
 }
-
-/// More wallets than this are looked up each time.
-const OWN_KNOWN_MAX: usize = 4096;
 
 impl Principal {
     pub fn operator() -> Principal {
@@ -70,7 +67,7 @@ impl Principal {
     }
 
     fn new(who: Who, account: Uuid, role: Role, scopes: Vec<Scope>) -> Principal {
-        Principal { who, account, role, scopes, own: Mutex::default() }
+        Principal { who, account, role, scopes, own: Arc::default() }
     }
 
     pub fn is_operator(&self) -> bool {
@@ -96,18 +93,27 @@ impl Principal {
         !matches!(self.who, Who::Key { .. }) || self.scopes.contains(&scope)
     }
 
+    /// The same caller, who knows of his wallets what his other connections know.
+    pub fn sharing(self, own: Arc<OwnWallets>) -> Principal {
+        Principal { own, ..self }
+    }
+
     /// Whether the wallet is there and the caller's own.
     pub async fn owns(&self, engine: &Engine, wallet: WalletId) -> Result<bool, Failure> {
-        if self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&wallet.0) {
+        if self.own.has(wallet) {
             return Ok(true);
         }
         let owner = engine.wallet(wallet).await?.map(|view| view.owner.0);
         let is_own = owner == Some(self.account.as_u128()) && !self.account.is_nil();
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_own && own.len() < OWN_KNOWN_MAX {
-            own.insert(wallet.0);
+        if is_own {
+            self.own.note(wallet);
         }
         Ok(is_own)
+    }
+
+    /// Whether all of these are already known to be the caller's own, for which nobody needs to be asked.
+    pub fn is_known_to_own(&self, wallets: impl IntoIterator<Item = WalletId>) -> bool {
+        self.own.has_all(wallets)
     }
 
     /// As the audit log writes it.
