@@ -35,6 +35,7 @@ use super::{
 use super::{events, my_bank, my_payments, my_requests, my_wallet, notifications};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
+use crate::services::Who;
 use crate::services::standing::Act;
 use crate::store::bank_moves::Kind as BankMoveKind;
 use crate::store::money_requests::State as RequestState;
@@ -138,7 +139,9 @@ impl Asked<'_> {
             }
             Err(problem) => return Err(problem),
         };
-        if used == Use::Sensitive {
+        // A merchant's server does often what a person does rarely.
+        let is_person = matches!(let_in.principal.who, Who::Person { .. });
+        if used == Use::Sensitive && is_person {
             self.note(rates.take_sensitive(&let_in.principal, self.started))?;
         } else {
             self.take_own(&let_in, 1)?;

@@ -12,7 +12,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::problem::{Code, Problem};
-use super::route::{Route, is_versioned};
+use super::route::{Route, Verb, is_versioned};
 use crate::config::{RATE_ROWS_MAX, Rate, RateLimits};
 use crate::services::{Principal, Who};
 
@@ -81,7 +81,8 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STRAYS: usize = 1024;
 const SECOND_NANOS: u64 = 1_000_000_000;
-/// What a person asks for with a session and is sensitive all the same: that, and all below it.
+/// What is posted with a session and sensitive all the same: that, and all below it. Paying and asking for money are, since
+/// whoever does either learns who can be found at an address.
 const SENSITIVE_PATHS: &[&str] = &[
     "/v1/me/password",
     "/v1/me/totp",
@@ -89,7 +90,8 @@ const SENSITIVE_PATHS: &[&str] = &[
     "/v1/me/confirmations",
     "/v1/me/addresses",
     "/v1/me/handle",
-    "/v1/payees",
+    "/v1/me/payments",
+    "/v1/me/requests",
 ];
 
 impl Policy {
@@ -126,7 +128,7 @@ impl Use {
             _ if !is_versioned(path) => Use::Free,
             true if path == "/v1/auth/refresh" => Use::Refresh,
             true => Use::SignIn,
-            false if SENSITIVE_PATHS.iter().any(is_below) => Use::Sensitive,
+            false if route.verb() == Verb::Post && SENSITIVE_PATHS.iter().any(is_below) => Use::Sensitive,
             false => Use::Normal,
         }
     }
