@@ -5,13 +5,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::postgres::Way;
-use super::stage::{KEY, SEED, Stage, post};
+use super::stage::{KEY, SEED, Stage, post, post_as};
 use super::{Watch, flame, process};
 use crate::error::Error;
 use crate::figures::{Figures, RATE, figures};
+use crate::ledger::REFRESH_TOKEN;
 
 /// As many as the peers were measured with.
 const WALLETS_OF_POSTGRES: u32 = 100_000;
@@ -44,12 +45,26 @@ pub struct Load {
     pub share_of_rate: Option<f64>,
     /// Snapshots are taken one after another meanwhile.
     pub with_snapshots: bool,
+    pub caller: Caller,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     Florin,
     Bare,
+}
+
+/// Who sends the load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// The operator; the wallets are of many owners, and nobody has an account.
+    Alone,
+    /// The operator, where the others are.
+    Operator,
+    /// The merchant who has all the wallets, by an access token.
+    Session,
+    /// The merchant, by an API key.
+    ApiKey,
 }
 
 impl Job {
@@ -69,14 +84,17 @@ impl Job {
 impl Load {
     pub fn new(target: Target, wallets: u32, flags: &[&str]) -> Load {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Load { target, wallets, flags, share_of_rate: None, with_snapshots: false }
+        Load { target, wallets, flags, share_of_rate: None, with_snapshots: false, caller: Caller::Alone }
     }
 }
 
 /// Before the machine is waited for: what takes a while and is not measured. False if the machine lacks something.
 pub fn prepare(job: &Job, stage: &mut Stage<'_>) -> Result<bool, Error> {
     match job {
-        Job::Load(Load { target: Target::Florin, wallets, .. }) => stage.florin(*wallets).map(|_| true),
+        Job::Load(Load { target: Target::Florin, wallets, caller, .. }) => {
+            stage.has_merchant = *caller != Caller::Alone;
+            stage.florin(*wallets).map(|_| true)
+        }
         Job::Load(Load { target: Target::Bare, .. }) => stage.bare().map(|_| true),
         Job::LogBytes(load) => stage.florin(load.wallets).map(|_| true),
         Job::Program(_) => Ok(true),
@@ -194,7 +212,7 @@ fn run_load(load: &Load, stage: &mut Stage<'_>) -> Result<(Figures, String), Err
     let json = stage.path("load.json");
     let mut command = Command::new(stage.settings.programs.join("loadtest"));
     command.args(&flags).args(["--quiet", "--seed", &SEED.to_string(), "--url", &url, "--json"]).arg(&json);
-    command.env("FLORIN_API_KEY", KEY);
+    command.env("FLORIN_API_KEY", credentials(load, &url, stage)?);
 
     let cpu_before = process::cpu_seconds(process);
     let mut snapshots = 0;
@@ -212,6 +230,38 @@ fn run_load(load: &Load, stage: &mut Stage<'_>) -> Result<(Figures, String), Err
         stage.rates.extend(figures.get(RATE));
     }
     Ok((figures, format!("{server}; loadtest {}", flags.join(" "))))
+}
+
+/// What this caller sends in its Authorization header.
+fn credentials(load: &Load, url: &str, stage: &mut Stage<'_>) -> Result<String, Error> {
+    if matches!(load.caller, Caller::Alone | Caller::Operator) {
+        return Ok(KEY.to_owned());
+    }
+    if let (Caller::ApiKey, Some(key)) = (load.caller, &stage.merchant_key) {
+        return Ok(key.clone());
+    }
+    // Each turn has a new access token, since one lives for ten minutes; a refresh token is good once.
+    let kept = stage.data_dir(load.wallets).join(REFRESH_TOKEN);
+    let refresh_token = std::fs::read_to_string(&kept).map_err(Error::io("read the merchant's refresh token"))?;
+    let body = json!({ "refresh_token": refresh_token }).to_string();
+    let grant = body_of(&post(url, "/v1/auth/refresh", None, body.as_bytes(), 200)?)?;
+    let text = |json: &Value, name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    std::fs::write(&kept, text(&grant, "refresh_token")).map_err(Error::io("write the merchant's refresh token"))?;
+    let token = text(&grant, "access_token");
+    if load.caller == Caller::Session {
+        return Ok(token);
+    }
+    let body = json!({ "name": "bench", "scopes": ["transfers:write"] }).to_string();
+    let made = body_of(&post_as(&token, url, "/v1/api-keys", Some("bench"), body.as_bytes(), 201)?)?;
+    stage.merchant_key = Some(text(&made, "key"));
+    Ok(text(&made, "key"))
+}
+
+/// The JSON of an answer as it came.
+fn body_of(answer: &[u8]) -> Result<Value, Error> {
+    let head_bytes = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    let what = || "an answer of the server".to_owned();
+    serde_json::from_slice(&answer[head_bytes..]).map_err(|source| Error::Json { what: what(), source })
 }
 
 /// Takes snapshots, the next when the last is written, until the work is done; how many were begun.

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::goals::{Goal, Wanted};
-use super::job::{Job, Load, Target};
+use super::job::{Caller, Job, Load, Target};
 use super::postgres::Way;
 
 use Wanted::{Least, LeastOf, Most, MostOf};
@@ -25,6 +25,7 @@ pub fn all(settings: &Settings) -> Vec<Row> {
     let mut rows = in_process(settings);
     rows.extend(bulk(settings));
     rows.extend(single(settings));
+    rows.extend(callers(settings));
     rows.extend(at_rest(settings));
     rows
 }
@@ -191,6 +192,31 @@ fn single(settings: &Settings) -> Vec<Row> {
                 goal(FLORIN, "p99_micros", MostOf(2.0, "without")),
             ],
         },
+    ]
+}
+
+/// What it costs to know who asks, and whether the payers are his.
+fn callers(settings: &Settings) -> Vec<Row> {
+    let row = |name, what: &str, flags: &[&str]| {
+        let by =
+            |name, caller| side(name, Job::Load(Load { caller, ..Load::new(Target::Florin, settings.small, flags) }));
+        Row {
+            name,
+            what: format!("{what}, by whom"),
+            sides: vec![
+                by(FLORIN, Caller::Operator),
+                by("access token", Caller::Session),
+                by("API key", Caller::ApiKey),
+            ],
+            goals: vec![
+                goal("access token", RATE, LeastOf(0.95, FLORIN)),
+                goal("API key", RATE, LeastOf(0.95, FLORIN)),
+            ],
+        }
+    };
+    vec![
+        row("callers-bulk", "bulk over HTTP, binary", &["--mode", "bulk", "--format", "binary"]),
+        row("callers-single", "single transfers over HTTP, 64 connections", &["--mode", "single"]),
     ]
 }
 

@@ -29,6 +29,10 @@ pub struct Stage<'s> {
     pub row: &'s str,
     folder: tempfile::TempDir,
     florins: BTreeMap<u32, Florin>,
+    /// Wallets belong to a merchant who can be signed in: set before anything is made.
+    pub has_merchant: bool,
+    /// Of the merchant's, made once.
+    pub merchant_key: Option<String>,
     bare: Option<Bare>,
     postgres: Option<Postgres>,
     /// Rates that the sides of this row have reached, for those that are run at a share of it.
@@ -62,6 +66,8 @@ impl Stage<'_> {
             row,
             folder,
             florins: BTreeMap::new(),
+            has_merchant: false,
+            merchant_key: None,
             bare: None,
             postgres: None,
             rates: Vec::new(),
@@ -100,6 +106,8 @@ impl Stage<'_> {
         let mut command = Command::new(self.settings.programs.join("florin"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--stop-with-stdin", "--log-level", "warn"]);
         command.args(["--snapshot-period", "off", "--data-dir"]).arg(&data_dir);
+        // Limited, as a server is, and by more than it can do.
+        command.args(["--rate-per-key", "100000000/1m", "--rate-per-person", "100000000/1m"]);
         command.env("FLORIN_API_KEY", KEY).env_remove("RUST_LOG").env_remove("FLORIN_SNAPSHOTS");
         let mut server = Server::start(command, &self.path("florin.log"))?;
         let url = server.line("listening")?["url"].as_str().unwrap_or_default().to_owned();
@@ -111,6 +119,7 @@ impl Stage<'_> {
         let arguments = ["ledger", "--wallets", &wallets.to_string(), "--seed", &SEED.to_string(), "--dir"];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
         arguments.push(data_dir.display().to_string());
+        arguments.extend(self.has_merchant.then(|| "--merchant".to_owned()));
         process::output(&mut process::own(&arguments)?).map(drop)
     }
 
@@ -160,7 +169,18 @@ fn transfer(url: &str, wallets: u32) -> Result<Vec<u8>, Error> {
 
 /// One request; the whole answer as it came, if it has this status.
 pub fn post(url: &str, path: &str, key: Option<&str>, body: &[u8], status: u16) -> Result<Vec<u8>, Error> {
-    let endpoint = Endpoint::new(url, KEY).map_err(|error| Error::Failed(error.to_string()))?;
+    post_as(KEY, url, path, key, body, status)
+}
+
+pub fn post_as(
+    token: &str,
+    url: &str,
+    path: &str,
+    key: Option<&str>,
+    body: &[u8],
+    status: u16,
+) -> Result<Vec<u8>, Error> {
+    let endpoint = Endpoint::new(url, token).map_err(|error| Error::Failed(error.to_string()))?;
     let mut stream = TcpStream::connect(&endpoint.address).map_err(Error::io(format!("connect to {url}")))?;
     let mut request = Vec::new();
     endpoint.post(path, key, body, &mut request);
