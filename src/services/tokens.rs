@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(other.check(token.expose_secret(), 5 * SECOND), None);
         // Keys of a simulation are made in the first microseconds of 1970, so all of this is soon after a rotation.
         keyring.rotate(Purpose::Tokens).unwrap();
-        assert_eq!(tokens.check(token.expose_secret(), expires_at - 1), Some(access));
+        assert_eq!(tokens.check(token.expose_secret(), ACCESS_MICROS - 1), Some(access));
         let late = tokens.access(account, session, Role::Risk, 2 * ACCESS_MICROS);
         keyring.rotate(Purpose::Tokens).unwrap();
         assert_eq!(tokens.check(late.0.expose_secret(), 2 * ACCESS_MICROS), None, "its key was rotated long ago");
