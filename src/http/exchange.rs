@@ -285,6 +285,8 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::AuditVerify => audit::verify(call).await,
         Route::MyBalance => my_wallet::balance(call).await,
         Route::MyWallets => my_wallet::wallets(call).await,
+        Route::MyHistory => my_wallet::history(call).await,
+        Route::MyStatement => my_wallet::statement(call).await,
         Route::Pay => my_payments::pay(call).await,
         Route::RequestAsk => my_requests::ask(call).await,
         Route::RequestList => my_requests::list(call).await,

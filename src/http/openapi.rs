@@ -53,6 +53,7 @@ const PAGES: &[&str] = &[
     "ApiKey",
     "Promotion",
     "Adjustment",
+    "HistoryEntry",
     "MoneyRequest",
     "BankMove",
     "Device",

@@ -108,6 +108,8 @@ routes! {
     AuditVerify = Get "/v1/audit/verify" ADMINISTRATOR;
     MyBalance = Get "/v1/me/balance" MY_WALLET;
     MyWallets = Get "/v1/me/wallets" MY_WALLET;
+    MyHistory = Get "/v1/me/history" MY_WALLET;
+    MyStatement = Get "/v1/me/statements" MY_WALLET;
     Pay = Post "/v1/me/payments" MY_PAYMENTS;
     RequestAsk = Post "/v1/me/requests" MY_MONEY;
     RequestList = Get "/v1/me/requests" MY_MONEY;
@@ -167,9 +169,9 @@ impl Route {
     pub fn takes_query(self) -> bool {
         use Route::{AccountList, AdjustmentList, ApiKeyList, PromotionList};
         use Route::{AuditList, SessionList, TransfersBulk, WalletBalance, WalletEntries, WalletList};
-        use Route::{MyBalance, MyWallets, PayOutList, RequestList, TopUpList};
+        use Route::{MyBalance, MyHistory, MyStatement, MyWallets, PayOutList, RequestList, TopUpList};
         matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
-            || matches!(self, MyBalance | MyWallets | RequestList | TopUpList | PayOutList)
+            || matches!(self, MyBalance | MyWallets | MyHistory | MyStatement | RequestList | TopUpList | PayOutList)
             || self == Route::DeadLetterList
             || matches!(self, AccountList | AdjustmentList | ApiKeyList | PromotionList)
     }

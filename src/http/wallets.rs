@@ -135,7 +135,7 @@ fn show(view: &WalletView, opened: Option<Found>) -> Result<WalletAnswer, Proble
     }
 }
 
-fn direction(text: &str) -> Result<Direction, Problem> {
+pub(super) fn direction(text: &str) -> Result<Direction, Problem> {
     match text {
         "in" => Ok(Direction::In),
         "out" => Ok(Direction::Out),
@@ -143,7 +143,7 @@ fn direction(text: &str) -> Result<Direction, Problem> {
     }
 }
 
-fn kind(text: &str) -> Result<TransferKind, Problem> {
+pub(super) fn kind(text: &str) -> Result<TransferKind, Problem> {
     let kinds = [TransferKind::Deposit, TransferKind::Withdrawal, TransferKind::Transfer, TransferKind::Capture];
     kinds.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
         Problem::new(Code::InvalidRequest, "`kind` is none of deposit, withdrawal, transfer and capture.")

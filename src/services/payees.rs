@@ -74,10 +74,10 @@ pub fn shown_name(services: &Services, account: &Account) -> Result<String, Faul
 /// The names of those to whom wallets belong, for lists; a wallet that is nobody's has none.
 pub async fn names(
     services: &Services,
-    wallets: impl IntoIterator<Item = WalletId>,
+    wallets: &[WalletId],
     known: &mut HashMap<WalletId, Option<String>>,
 ) -> Result<(), Fault> {
-    for wallet in wallets {
+    for &wallet in wallets {
         if known.contains_key(&wallet) {
             continue;
         }

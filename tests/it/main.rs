@@ -44,6 +44,7 @@ mod people_routes;
 mod people_second_factor;
 mod people_sessions;
 mod people_standing;
+mod people_statements;
 mod people_step_up;
 mod people_tokens;
 mod people_wallet;

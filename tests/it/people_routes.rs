@@ -96,6 +96,8 @@ pub const TABLE: &[Row] = &[
     // The caller's own money.
     ("GET /v1/me/balance?wallet={wallet}", "everybody wallets:read", Own, ""),
     ("GET /v1/me/wallets", "everybody wallets:read", Nobodys, ""),
+    ("GET /v1/me/history?wallet={wallet}", "everybody wallets:read", Own, ""),
+    ("GET /v1/me/statements?month=2026-10&wallet={wallet}", "everybody wallets:read", Own, ""),
     ("POST /v1/me/payments", "user merchant payments:write", Nobodys, PAYMENT),
     ("POST /v1/me/requests", "user merchant", Nobodys, REQUEST),
     ("GET /v1/me/requests?direction=in", "user merchant", Nobodys, ""),

@@ -102,6 +102,44 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             codes: &[Code::InvalidCursor],
             ..MINE
         },
+        Route::MyHistory => Described {
+            summary: "What came and went, newest first, with names",
+            description: Some(
+                "`q` finds entries by their reference and by names, in any case. A page of a search looks at no more than \
+                 2000 entries: it may be short or empty, and goes on by its cursor, which stays where it is.",
+            ),
+            query: &[
+                WALLET,
+                LIMIT,
+                CURSOR,
+                ("from", false, "Nothing before this time (RFC 3339)."),
+                ("to", false, "Nothing after this time (RFC 3339)."),
+                ("direction", false, "in or out."),
+                ("kind", false, "deposit, withdrawal, transfer or capture."),
+                ("counterparty", false, "Only with this wallet."),
+                ("q", false, "A text to search for, up to 100 characters; spaces are %20."),
+            ],
+            success: Success::Json("200", "HistoryEntryPage"),
+            codes: &[Code::AccountNotFound, Code::WalletNotFound, Code::InvalidId, Code::InvalidCursor],
+            ..MINE
+        },
+        Route::MyStatement => Described {
+            summary: "A statement, as CSV or PDF",
+            description: Some(
+                "Every entry of the time between the balances before and after it, with totals; at most 10000. Months \
+                 are UTC's. As PDF, characters beyond Western Europe's are written as their numbers.",
+            ),
+            query: &[
+                WALLET,
+                ("month", false, "Such as 2026-10; or give `from` and `to`."),
+                ("from", false, "From this time on (RFC 3339)."),
+                ("to", false, "Before this time (RFC 3339)."),
+                ("format", false, "csv (default) or pdf."),
+            ],
+            success: Success::Text("text/csv"),
+            codes: &[Code::AccountNotFound, Code::WalletNotFound, Code::NotFound, Code::InvalidId],
+            ..MINE
+        },
         Route::Pay => Described {
             summary: "Pay a person or a merchant",
             description: Some("A payee who is not there and one who may not be paid are answered alike."),

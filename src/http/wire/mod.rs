@@ -22,7 +22,10 @@ mod wallet;
 pub use hold::{CaptureRequest, HoldAnswer, HoldRequest};
 pub use json::{read, read_item, read_list};
 pub use money::{Money, RawMoney, limit};
-pub use page::{EntryAnswer, Page, cursor_text, parse_cursor, parse_id_cursor, parse_row_cursor, row_cursor_text};
+pub use page::{
+    EntryAnswer, HistoryEntryAnswer, Page, cursor_text, parse_cursor, parse_id_cursor, parse_row_cursor,
+    row_cursor_text,
+};
 pub use raw::Raw;
 pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
 pub use spending::{SpendingLimitsAnswer, SpendingLimitsRequest};
@@ -56,6 +59,7 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     add::<HoldAnswer>(list);
     add::<CaptureRequest<'_>>(list);
     add::<EntryAnswer>(list);
+    add::<HistoryEntryAnswer>(list);
     add::<SummaryAnswer>(list);
     summary::schemas(list);
     add::<SnapshotAnswer>(list);

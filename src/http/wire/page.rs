@@ -9,6 +9,7 @@ use super::scalar::{Id, Time, parse_id};
 use crate::engine::EntryView;
 use crate::http::problem::{Code, Problem};
 use crate::ledger::Currency;
+use crate::services::history::Named;
 
 /// One page of a list.
 #[derive(Debug, Serialize)]
@@ -37,6 +38,22 @@ pub struct EntryAnswer {
     counterparties: Vec<Id>,
     reference: Option<Box<str>>,
     created_at: Time,
+}
+
+/// One change of the caller's balance, and whom it was with.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
+pub struct HistoryEntryAnswer {
+    #[serde(flatten)]
+    entry: EntryAnswer,
+    /// One for each counterparty, in their order: a merchant's name, a person's first name and initial, or null.
+    names: Vec<Option<String>>,
+}
+
+impl HistoryEntryAnswer {
+    pub fn new(named: Named, currency: Currency) -> HistoryEntryAnswer {
+        HistoryEntryAnswer { entry: EntryAnswer::new(named.entry, currency), names: named.names }
+    }
 }
 
 impl<T> Page<T> {
