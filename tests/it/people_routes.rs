@@ -209,6 +209,10 @@ async fn every_route_is_there_for_those_it_is_for() {
     let gone = people.person("gone", Role::Administrator).await;
     assert_eq!(people.post_as(&gone, "/v1/auth/logout", "gone", "").await.status / 100, 2);
     bad.push(Caller::Bad("an ended session", gone.token));
+    let blocked = people.person("blocked", Role::Administrator).await;
+    let path = format!("/v1/accounts/{}/block", blocked.account.id);
+    assert_eq!(people.post(&path, "block", r#"{"reason":"a test"}"#).await.status / 100, 2);
+    bad.push(Caller::Bad("a blocked account", blocked.token));
     let mut wrong = Vec::new();
     for (index, row) in TABLE.iter().enumerate() {
         let cast = Cast::new(&people, index).await;
