@@ -9,8 +9,11 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::ask::{KeyArgs, ask};
+use vault::Encryption;
+
 use super::failure::Failure;
 use super::keys::MasterArgs;
+use super::tape::Tape;
 use super::{Verdict, screen};
 
 pub const EXAMPLES: &str = "\
@@ -40,7 +43,8 @@ pub struct SnapshotArgs {
     snapshots: Option<SecretString>,
     #[command(flatten)]
     master: MasterArgs,
-    /// With --data-dir: encrypt the snapshot, and what is written to the log from now on; see florin serve --help
+    /// With --data-dir: encrypt the snapshot, and what is written to the log from now on, as is done without being asked
+    /// where the log is encrypted; see florin serve --help
     #[arg(long, env = "FLORIN_ENCRYPT", value_parser = clap::builder::FalseyValueParser::new())]
     encrypt: bool,
     /// Print the result as one JSON object
@@ -60,7 +64,15 @@ pub fn run(args: &SnapshotArgs) -> Result<Verdict, Failure> {
             config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
             config.encryption = match args.encrypt {
                 true => args.master.to_serve(data_dir, true)?,
-                false => args.master.to_read(data_dir)?,
+                // What comes out of an encrypted log is not put beside it in clear.
+                false => match args.master.to_read(data_dir)? {
+                    Encryption::ReadOnly(keys)
+                        if Tape::open(data_dir, &Encryption::Without)?.reader().is_encrypted() =>
+                    {
+                        Encryption::On(keys)
+                    }
+                    other => other,
+                },
             };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.map_err(Failure::Runtime)?.block_on(take(config))?

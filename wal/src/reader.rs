@@ -95,6 +95,11 @@ impl Reader {
         Reader { shared }
     }
 
+    /// Whether the last segment is: what comes next will be too, unless its writer is told otherwise.
+    pub fn is_encrypted(&self) -> bool {
+        self.shared.last_segment().header.encryption.is_some()
+    }
+
     /// The files that have a header, archive included, as they are now. A log that is opened beside a running server stays
     /// at the end that it had then.
     pub fn segment_files(&self) -> Vec<SegmentFile> {
