@@ -223,8 +223,7 @@ pub fn run(args: ServeArgs) -> Result<Verdict, Failure> {
 
 async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     // Before anything is made or opened, so that a wrong address leaves nothing behind.
-    let config = config(&args)?;
-    let keys_of_people = config.encryption.keys().cloned().expect("a server has keys");
+    let mut config = config(&args)?;
     let (step_up_above, bank) = (step_up_above(&args)?, bank(&args)?);
     let (messengers, mail_folder) = args.messengers.connect(&args.data_dir, args.listen)?;
     let adjustment_alone_max = adjustment_alone_max(&args)?;
@@ -242,8 +241,9 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
     let url = format!("{scheme}://{}", server.local_addr());
     let chosen = args.api_key.clone().map(SecretString::from);
     let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
+    config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
+    let seal = Seal::new(config.encryption.keys().cloned().expect("a server has keys"));
     // The database is opened before anything is promised: a wrong address is told at once.
-    let seal = Seal::new(keys_of_people);
     let store = Store::open(&args.data_dir, args.database_url.as_ref()).await?;
     say_listening(&args, &url, new_key.as_ref());
     say_messengers(&messengers, mail_folder.as_deref());
@@ -340,7 +340,6 @@ fn config(args: &ServeArgs) -> Result<EngineConfig, Failure> {
         config.in_flight_max = max as usize;
     }
     config.snapshots_in = args.snapshots.as_ref().map(snapshots::postgres::Address::parse).transpose()?;
-    config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
     Ok(config)
 }
 
