@@ -22,7 +22,7 @@ impl Server {
         Server::spawn(dir, "error", more, Stdio::inherit())
     }
 
-    fn spawn(dir: &Path, log_level: &str, more: &[&str], stderr: Stdio) -> Server {
+    pub fn spawn(dir: &Path, log_level: &str, more: &[&str], stderr: Stdio) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_florin"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--stop-with-stdin", "--log-level", log_level]);
         command
