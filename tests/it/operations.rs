@@ -9,8 +9,19 @@ use std::path::Path;
 use florin::http::problem::Code;
 
 /// The programs around the server have no log of their own.
-const SOURCES: [&str; 7] =
-    ["src/engine", "src/http", "src/cli/serve.rs", "src/config.rs", "vault/src", "wal/src", "snapshots/src"];
+const SOURCES: [&str; 11] = [
+    "src/engine",
+    "src/views",
+    "src/store",
+    "src/gateways",
+    "src/services",
+    "src/http",
+    "src/cli/serve.rs",
+    "src/config.rs",
+    "vault/src",
+    "wal/src",
+    "snapshots/src",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
