@@ -39,6 +39,7 @@ mod people_notify_gateways;
 mod people_notify_rig;
 mod people_passwords;
 mod people_profile;
+mod people_program;
 mod people_rates;
 mod people_registration;
 mod people_rig;

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,15 +13,13 @@ use florin::services::bank_moves::{self, settlement_wallet, transit_wallet};
 use florin::services::clock::{MINUTE, SECOND};
 use florin::store::Role;
 use florin::store::bank_moves::{self as bank_store, BankMove, Kind, State, Step};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 use simulators::bank::{Bank, Faults};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
-use crate::http_api::{Reply, read_reply, request};
-use crate::people_rig::{Down, People, Person, settings};
+use crate::people_program::Program;
+use crate::people_rig::{People, Person, settings};
 use crate::people_wallet::join_all;
 
 const KEY: &str = "the bank's key";
@@ -238,57 +233,6 @@ async fn money_waits_for_a_wallet_that_is_frozen() {
     people.stop().await;
 }
 
-/// A server as a process, which a named step may end.
-struct Program {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Program {
-    fn start(people: &Down, bank: &Bank, crash_at: Option<&str>) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_florin"));
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--log-level", "error", "--bank-url", &bank.url()]);
-        command.arg("--data-dir").arg(people.folder()).env("FLORIN_BANK_KEY", KEY);
-        command.env_remove("FLORIN_API_KEY").env_remove("RUST_LOG").env_remove("FLORIN_CRASH_AT");
-        if let Some(url) = people.database_url() {
-            command.env("FLORIN_DATABASE_URL", url.expose_secret());
-        }
-        if let Some(step) = crash_at {
-            command.env("FLORIN_CRASH_AT", step);
-        }
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut line = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
-        let address = line()["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
-        assert_eq!(line()["type"], "ready");
-        Program { child, address }
-    }
-
-    /// None where the server died over it.
-    async fn ask(&self, person: &Person, method: &str, path: &str, key: &str, body: &str) -> Option<Reply> {
-        let bearer = format!("Bearer {}", person.token);
-        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key), ("connection", "close")];
-        let mut stream = TcpStream::connect(self.address).await.ok()?;
-        stream.write_all(&request(method, path, &headers, body.as_bytes())).await.ok()?;
-        tokio::spawn(async move { read_reply(&mut stream, &mut Vec::new()).await }).await.ok()
-    }
-
-    async fn died(&mut self) {
-        let began = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(began.elapsed() < Duration::from_secs(60), "it never came to the step");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// Each named step once: the process ends there, another one is started on the same folder, and finishes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_step_leaves_nothing_half_done() {
@@ -298,6 +242,8 @@ async fn a_crash_at_any_step_leaves_nothing_half_done() {
     let asha = people.person("asha", Role::User).await;
     people.fund(&asha, "1000.00").await;
     let mut expected = 100_000;
+    let url = bank.url();
+    let with_bank = [("FLORIN_BANK_URL", url.as_str()), ("FLORIN_BANK_KEY", KEY)];
     let steps = [
         ("top_up.after_row", GOOD, 10_00),
         ("top_up.after_ask", GOOD, 10_00),
@@ -315,11 +261,11 @@ async fn a_crash_at_any_step_leaves_nothing_half_done() {
         let down = people.down().await;
         let path = if step.starts_with("top_up") { "/v1/me/top-ups" } else { "/v1/me/withdrawals" };
         let (key, body) = (format!("crash-{number}"), body("10.00", account));
-        let mut first = Program::start(&down, &bank, Some(step));
+        let mut first = Program::start(&down, &with_bank, Some(step));
         let answered = first.ask(&asha, "POST", path, &key, &body).await;
         first.died().await;
         drop(first);
-        let second = Program::start(&down, &bank, None);
+        let second = Program::start(&down, &with_bank, None);
         // Whoever was not answered asks again under the same key.
         let again = second.ask(&asha, "POST", path, &key, &body).await.unwrap();
         assert_eq!(again.status, 202, "{step}: {again:?}");
