@@ -287,6 +287,8 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::MyWallets => my_wallet::wallets(call).await,
         Route::MyHistory => my_wallet::history(call).await,
         Route::MyStatement => my_wallet::statement(call).await,
+        Route::MyLimits => spending::show_own(call).await,
+        Route::MyLimitsChange => spending::change_own(call).await,
         Route::Pay => my_payments::pay(call).await,
         Route::RequestAsk => my_requests::ask(call).await,
         Route::RequestList => my_requests::list(call).await,

@@ -105,6 +105,7 @@ codes! {
     RecentSignInRequired = 1050, 403, "RECENT_SIGN_IN_REQUIRED", "You have to have signed in just now";
     NoBank = 1070, 422, "NO_BANK", "No bank is connected";
     TooManyRequestsOpen = 1071, 422, "TOO_MANY_REQUESTS_OPEN", "Too many requests for money are open";
+    LimitAboveCeiling = 1072, 422, "LIMIT_ABOVE_CEILING", "The operator allows less";
     DatabaseFailed = 1041, 503, "DATABASE_FAILED", "The database does not answer";
     TooManyStreams = 1080, 429, "TOO_MANY_STREAMS", "Too many live streams";
     AnswerTimeout = 1023, 504, "ANSWER_TIMEOUT", "The answer took too long";

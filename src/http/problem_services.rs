@@ -29,6 +29,7 @@ impl From<Why> for Code {
             Why::RecentSignInRequired => Code::RecentSignInRequired,
             Why::NoBank => Code::NoBank,
             Why::TooManyRequestsOpen => Code::TooManyRequestsOpen,
+            Why::LimitAboveCeiling => Code::LimitAboveCeiling,
         }
     }
 }

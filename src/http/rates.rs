@@ -82,7 +82,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const STRAYS: usize = 1024;
 const SECOND_NANOS: u64 = 1_000_000_000;
 /// What is posted with a session and sensitive all the same: that, and all below it. Paying and asking for money are, since
-/// whoever does either learns who can be found at an address.
+/// whoever does either learns who can be found at an address; so are limits, since each change is told by all ways.
 const SENSITIVE_PATHS: &[&str] = &[
     "/v1/me/password",
     "/v1/me/totp",
@@ -90,6 +90,7 @@ const SENSITIVE_PATHS: &[&str] = &[
     "/v1/me/confirmations",
     "/v1/me/addresses",
     "/v1/me/handle",
+    "/v1/me/limits",
     "/v1/me/payments",
     "/v1/me/requests",
 ];

@@ -110,6 +110,8 @@ routes! {
     MyWallets = Get "/v1/me/wallets" MY_WALLET;
     MyHistory = Get "/v1/me/history" MY_WALLET;
     MyStatement = Get "/v1/me/statements" MY_WALLET;
+    MyLimits = Get "/v1/me/limits" MY_WALLET;
+    MyLimitsChange = Post "/v1/me/limits" MY_MONEY;
     Pay = Post "/v1/me/payments" MY_PAYMENTS;
     RequestAsk = Post "/v1/me/requests" MY_MONEY;
     RequestList = Get "/v1/me/requests" MY_MONEY;
@@ -172,7 +174,7 @@ impl Route {
         use Route::{MyBalance, MyHistory, MyStatement, MyWallets, PayOutList, RequestList, TopUpList};
         matches!(self, TransfersBulk | WalletList | WalletBalance | WalletEntries | SessionList | AuditList)
             || matches!(self, MyBalance | MyWallets | MyHistory | MyStatement | RequestList | TopUpList | PayOutList)
-            || self == Route::DeadLetterList
+            || matches!(self, Route::DeadLetterList | Route::MyLimits | Route::MyLimitsChange)
             || matches!(self, AccountList | AdjustmentList | ApiKeyList | PromotionList)
     }
 
@@ -186,7 +188,7 @@ impl Route {
             || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify)
             || matches!(self, AccountBlock | AccountOpen | AccountRole | ApiKeyCreate | ApiKeyRotate | PromotionCreate)
             || matches!(self, MeAddressAdd | MeAddressRemove | MeChange | MeHandle)
-            || matches!(self, Route::NotificationsChoose | Route::DeviceAdd);
+            || matches!(self, Route::NotificationsChoose | Route::DeviceAdd | Route::MyLimitsChange);
         (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk
     }
 }

@@ -10,7 +10,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::fault::Fault;
 use super::notify::{self, Channel};
-use super::{Services, accounts, adjustments, api_keys, bank_moves, money_requests, promotions, registration, sign_in};
+use super::{
+    Services, accounts, adjustments, api_keys, bank_moves, money_requests, promotions, registration, sign_in,
+    spending_limits,
+};
 
 /// One thing that is done again and again. It keeps nothing between two runs but in the store.
 #[derive(Clone, Copy)]
@@ -45,6 +48,11 @@ const JOBS: &[Job] = &[
         name: "requests",
         period: Duration::from_secs(20),
         run: |services| Box::pin(async move { money_requests::sweep(&services).await }),
+    },
+    Job {
+        name: spending_limits::JOB,
+        period: Duration::from_secs(5),
+        run: |services| Box::pin(async move { spending_limits::sweep(&services).await }),
     },
     Job { name: "notices", period: Duration::from_millis(250), run: |services| Box::pin(notify::gather(services)) },
     Job {

@@ -32,6 +32,8 @@ pub enum Why {
     /// The server has no bank.
     NoBank,
     TooManyRequestsOpen,
+    /// More than the operator allows.
+    LimitAboveCeiling,
     TooManyStreams,
 }
 

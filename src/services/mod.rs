@@ -30,6 +30,7 @@ pub mod registration;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
+pub mod spending_limits;
 pub mod standing;
 pub mod statements;
 pub mod step_up;

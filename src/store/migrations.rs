@@ -11,6 +11,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (3, "administration", include_str!("migrations/003_administration.sql")),
     (4, "wallet", include_str!("migrations/004_wallet.sql")),
     (5, "notifications", include_str!("migrations/005_notifications.sql")),
+    (6, "spending_limits", include_str!("migrations/006_spending_limits.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

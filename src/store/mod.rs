@@ -19,6 +19,7 @@ pub mod paces;
 pub mod promotions;
 pub mod seal;
 pub mod sessions;
+pub mod spending_limits;
 pub mod standing;
 pub mod views;
 

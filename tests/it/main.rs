@@ -34,6 +34,7 @@ mod people_codes;
 mod people_events;
 mod people_guide;
 mod people_keys;
+mod people_limits;
 mod people_notify;
 mod people_notify_gateways;
 mod people_notify_rig;

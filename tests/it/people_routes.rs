@@ -40,6 +40,7 @@ const FUNDING: &str = r#"{"wallet":"{wallet}","amount":{"amount":"1.00","currenc
 const HOLD: &str = r#"{"wallet":"{wallet}","to":"{payee}","amount":{"amount":"1.00","currency":"INR"}}"#;
 const CHOICE: &str = r#"{"preferences":[{"kind":"money_in","channel":"email","on":false}]}"#;
 const CONFIRMATION: &str = r#"{"amount":{"amount":"20000.00","currency":"INR"},"payee":"{payee}"}"#;
+const MY_LIMITS: &str = r#"{"per_day":{"amount":"1.00","currency":"INR"}}"#;
 const PAYMENT: &str = r#"{"to":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
 const REQUEST: &str = r#"{"from":{"wallet":"{payee}"},"amount":{"amount":"1.00","currency":"INR"}}"#;
 const BANK_MOVE: &str = r#"{"amount":{"amount":"1.00","currency":"INR"},"bank_account":"IN12345678"}"#;
@@ -92,12 +93,13 @@ pub const TABLE: &[Row] = &[
     ("POST /v1/me/recovery-codes", "everybody", Nobodys, r#"{"code":"123456"}"#),
     ("POST /v1/me/confirmations", "everybody", Nobodys, CONFIRMATION),
     ("POST /v1/me/confirmations/{confirmation}/verify", "everybody", Own, r#"{"code":"123456"}"#),
-    // Administration.
     // The caller's own money.
     ("GET /v1/me/balance?wallet={wallet}", "everybody wallets:read", Own, ""),
     ("GET /v1/me/wallets", "everybody wallets:read", Nobodys, ""),
     ("GET /v1/me/history?wallet={wallet}", "everybody wallets:read", Own, ""),
     ("GET /v1/me/statements?month=2026-10&wallet={wallet}", "everybody wallets:read", Own, ""),
+    ("GET /v1/me/limits?wallet={wallet}", "everybody wallets:read", Own, ""),
+    ("POST /v1/me/limits?wallet={wallet}", "user merchant", Own, MY_LIMITS),
     ("POST /v1/me/payments", "user merchant payments:write", Nobodys, PAYMENT),
     ("POST /v1/me/requests", "user merchant", Nobodys, REQUEST),
     ("GET /v1/me/requests?direction=in", "user merchant", Nobodys, ""),

@@ -49,6 +49,18 @@ const REQUEST_PAY_CODES: &[Code] = &[
     Code::DayLimitExceeded,
     Code::MonthLimitExceeded,
 ];
+const MY_LIMITS_CODES: &[Code] = &[
+    Code::AccountNotFound,
+    Code::AccountBlocked,
+    Code::AccountClosed,
+    Code::WalletNotFound,
+    Code::WalletClosed,
+    Code::InvalidId,
+    Code::InvalidAmount,
+    Code::InvalidCurrency,
+    Code::CurrencyMismatch,
+    Code::LimitAboveCeiling,
+];
 const BANK_CODES: &[Code] = &[
     Code::NoBank,
     Code::AccountNotFound,
@@ -138,6 +150,29 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             ],
             success: Success::Text("text/csv"),
             codes: &[Code::AccountNotFound, Code::WalletNotFound, Code::NotFound, Code::InvalidId],
+            ..MINE
+        },
+        Route::MyLimits => Described {
+            summary: "What may leave the caller's wallet, and what has been spent",
+            query: &[WALLET],
+            success: Success::Json("200", "MyLimits"),
+            codes: &[Code::AccountNotFound, Code::WalletNotFound, Code::InvalidId],
+            ..MINE
+        },
+        Route::MyLimitsChange => Described {
+            summary: "Lower one's own limits at once, or raise them after 24 hours",
+            description: Some(
+                "What is not named stays; null takes a limit away, which is raising it. What waits is taken back by asking \
+                 for what is in force, or for less; the same again keeps its time. Where days begin waits as well, once \
+                 anything is limited, and is the operator's to say where he has set limits. The caller is told.",
+            ),
+            query: &[WALLET],
+            body: Body::Json("MyLimitsRequest", true),
+            example: Some(
+                r#"{"per_day":{"amount":"2000.00","currency":"INR"},"per_month":null,"utc_offset":"+05:30"}"#,
+            ),
+            success: Success::Json("200", "MyLimits"),
+            codes: MY_LIMITS_CODES,
             ..MINE
         },
         Route::Pay => Described {

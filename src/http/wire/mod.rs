@@ -28,7 +28,7 @@ pub use page::{
 };
 pub use raw::Raw;
 pub use scalar::{Id, Time, now_micros, parse_id, parse_time};
-pub use spending::{SpendingLimitsAnswer, SpendingLimitsRequest};
+pub use spending::{MyLimitsAnswer, MyLimitsRequest, SpendingLimitsAnswer, SpendingLimitsRequest};
 pub use summary::{CurrencyAnswer, SnapshotAnswer, SummaryAnswer};
 pub use transfer::{
     BulkItem, BulkOutcome, FundingParts, FundingRequest, LegAnswer, RefusedTransfer, TransferAnswer, TransferParts,
