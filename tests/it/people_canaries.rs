@@ -61,7 +61,10 @@ impl Client {
                 let text = fs::read_to_string(entry.ok()?.path()).ok()?;
                 let is_to = text.lines().any(|line| line.starts_with("To:") && line.contains(address));
                 is_to.then(|| {
-                    text.split(|c: char| !c.is_ascii_digit()).find(|word| word.len() == 6).map(str::to_owned)
+                    // Message-ID and boundaries are long words, of which six characters in a row may be digits.
+                    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+                    let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
+                    words.find(is_code).map(str::to_owned)
                 })?
             });
             if let Some(code) = messages.last() {
