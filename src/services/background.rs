@@ -119,7 +119,7 @@ impl Background {
     pub fn wake(&self, name: &'static str) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(actor) = running.get(name) {
-            // One that is being started again runs at once anyway.
+            // One that is being started again runs at its time.
             drop(actor.send_message(Wake::Now));
         }
     }
@@ -149,7 +149,8 @@ impl Actor for Supervisor {
         services: Weak<Services>,
     ) -> Result<Weak<Services>, ActorProcessingErr> {
         for &job in JOBS {
-            spawn(&myself, job, &services).await?;
+            // The first run is at once: what a crash left waits no longer than it must. One that broke waits its time.
+            drop(spawn(&myself, job, &services).await?.send_message(Wake::Now));
         }
         Ok(services)
     }
@@ -164,7 +165,7 @@ impl Actor for Supervisor {
             let Some(&job) = job_of(services, actor.get_id()) else { return Ok(()) };
             tracing::error!(job = job.name, %error, "a background job broke, and is started again");
             metrics::counter!("florin_background_restarts_total", "job" => job.name).increment(1);
-            spawn(&myself, job, services).await?;
+            drop(spawn(&myself, job, services).await?);
         }
         Ok(())
     }
@@ -190,13 +191,17 @@ impl Actor for Worker {
     }
 }
 
-async fn spawn(supervisor: &ActorRef<()>, job: Job, services: &Weak<Services>) -> Result<(), ActorProcessingErr> {
+async fn spawn(
+    supervisor: &ActorRef<()>,
+    job: Job,
+    services: &Weak<Services>,
+) -> Result<ActorRef<Wake>, ActorProcessingErr> {
     let state = WorkerState { job, services: Weak::clone(services) };
     let (actor, _) = Actor::spawn_linked(None, Worker, state, supervisor.get_cell()).await?;
     if let Some(services) = services.upgrade() {
-        services.background.running.lock().unwrap_or_else(PoisonError::into_inner).insert(job.name, actor);
+        services.background.running.lock().unwrap_or_else(PoisonError::into_inner).insert(job.name, actor.clone());
     }
-    Ok(())
+    Ok(actor)
 }
 
 fn job_of(services: &Weak<Services>, id: ractor::ActorId) -> Option<&'static Job> {
