@@ -11,7 +11,7 @@ use super::{Principal, Services, api_keys, audit, crash, new_id, sessions};
 use crate::engine::{Refusal, WalletView};
 use crate::ledger::{OwnerId, Reject, Status, WalletId};
 use crate::store::standing::Change;
-use crate::store::{self, Account, AccountState, Role, standing};
+use crate::store::{self, Account, AccountState, AddressKind, Role, standing};
 
 pub const REASON_CHARACTERS_MAX: usize = 500;
 
@@ -256,8 +256,7 @@ async fn close(services: &Services, account: &Account) -> Result<(), Fault> {
     }
     crash::point("account.after_wallets_closed");
     let mut tx = services.store.begin().await?;
-    // While there are addresses that it could go to.
-    tell(services, &mut tx, account, Act::Close.told()).await?;
+    tell_addresses(services, &mut tx, account, Act::Close.told()).await?;
     sessions::end_all(services, &mut tx, account.id, None, "account closed").await?;
     api_keys::revoke_all(services, &mut tx, account.id).await?;
     standing::end_close(&mut tx, account.id, services.now()).await?;
@@ -292,13 +291,32 @@ async fn wallets(services: &Services, account: Uuid) -> Result<Vec<WalletView>, 
 }
 
 async fn tell(services: &Services, c: &mut sqlx::AnyConnection, account: &Account, what: &str) -> Result<(), Fault> {
-    let notice = Notice {
+    notices::enqueue(services, c, &notice(To::Account(account.id), account, what)).await
+}
+
+/// The account has none of its addresses any more when this is sent, so the notices name them.
+async fn tell_addresses(
+    services: &Services,
+    c: &mut sqlx::AnyConnection,
+    account: &Account,
+    what: &str,
+) -> Result<(), Fault> {
+    for row in store::accounts::addresses_of(c, account.id).await? {
+        if row.kind != AddressKind::Handle {
+            let address = services.seal.open("addresses.address", &row.address_sealed)?;
+            notices::enqueue(services, c, &notice(To::Address { kind: row.kind, address }, account, what)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn notice(to: To, account: &Account, what: &str) -> Notice {
+    Notice {
         id: new_id(),
-        to: To::Account(account.id),
+        to,
         locale: account.locale.clone(),
         kind: notices::Kind::AccountChanged,
         params: json!({ "what": what }),
         expires_at: None,
-    };
-    notices::enqueue(services, c, &notice).await
+    }
 }
