@@ -45,7 +45,6 @@ pub async fn open(services: &Services, new: &NewAccount) -> Result<Account, Faul
     let mut tx = services.store.begin().await?;
     let account = insert(services, &mut tx, new).await?;
     tx.commit().await?;
-    crash::point("account.after_row");
     finish(services, account.id).await
 }
 
@@ -181,6 +180,7 @@ async fn open_wallet(services: &Services, account: &Account) -> Result<(), Fault
         limits: Limits::PLAIN,
     };
     accepted(services.engine.open_wallet(opening).await)?;
+    crash::point("account.after_opening");
     let mut tx = services.store.begin().await?;
     accounts::wallet_opened(&mut tx, account.id, services.now()).await?;
     Ok(tx.commit().await?)

@@ -11,10 +11,10 @@ use super::clock::{DAY, SECOND};
 use super::fault::{Fault, Why};
 use super::principal::{Principal, Scope, Who};
 use super::sessions::{API_KEY_PREFIX, hash, secret};
-use super::{Services, audit, doors, new_id, standing};
+use super::{Services, audit, crash, doors, new_id, standing};
 use crate::store::accounts::Account;
 use crate::store::api_keys::{self, ApiKey};
-use crate::store::{AccountState, Role, Store, StoreError};
+use crate::store::{AccountState, Role, Store, StoreError, Tx};
 
 pub const NAME_CHARACTERS_MAX: usize = 100;
 pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -53,8 +53,7 @@ pub async fn create(
     let (key, secret) = make(account, &new.name, scopes.join(" "), now, expires_at)?;
     api_keys::insert(&mut tx, &key).await?;
     note(services, &mut tx, principal, "api_key.create", &key).await?;
-    tx.commit().await?;
-    reload(services, account).await?;
+    commit(services, tx, account).await?;
     Ok((key, secret))
 }
 
@@ -95,8 +94,7 @@ pub async fn rotate(
     }
     api_keys::insert(&mut tx, &key).await?;
     note(services, &mut tx, principal, "api_key.rotate", &key).await?;
-    tx.commit().await?;
-    reload(services, old.account).await?;
+    commit(services, tx, old.account).await?;
     Ok((key, secret))
 }
 
@@ -108,8 +106,7 @@ pub async fn revoke(services: &Services, principal: &Principal, id: Uuid) -> Res
     if api_keys::revoke(&mut tx, id, now).await? {
         note(services, &mut tx, principal, "api_key.revoke", &key).await?;
     }
-    tx.commit().await?;
-    reload(services, key.account).await?;
+    commit(services, tx, key.account).await?;
     Ok(ApiKey { revoked_at: key.revoked_at.or(Some(now)), ..key })
 }
 
@@ -146,6 +143,13 @@ pub async fn note_use(services: &Services) -> Result<(), Fault> {
         api_keys::used(&mut tx, id, day).await?;
     }
     Ok(tx.commit().await?)
+}
+
+async fn commit(services: &Services, tx: Tx, account: Uuid) -> Result<(), Fault> {
+    crash::point("api_key.before_commit");
+    tx.commit().await?;
+    crash::point("api_key.after_commit");
+    reload(services, account).await
 }
 
 /// A key of somebody else is not there for a merchant.

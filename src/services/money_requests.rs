@@ -114,6 +114,7 @@ pub async fn ask(services: &Services, principal: &Principal, new: NewRequest) ->
     };
     notices::enqueue(services, &mut tx, &notice).await?;
     tx.commit().await?;
+    crash::point("request.after_row");
     seen(services, row, &payer, Direction::Out)
 }
 

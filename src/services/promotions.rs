@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::accounts::accepted;
 use super::fault::{Fault, Why};
-use super::{Principal, Services, audit, new_id, transfer_id};
+use super::{Principal, Services, audit, crash, new_id, transfer_id};
 use crate::engine::Outcome;
 use crate::ledger::{Amount, Currency, Kind, Limits, Opening, OwnerId, Reject, Transfer, TransferKind, WalletId};
 use crate::store::promotions::{self, Promotion};
@@ -44,6 +44,7 @@ pub async fn create(services: &Services, principal: &Principal, new: &NewPromoti
     let actor = principal.actor();
     audit::record(services, &mut tx, &actor, "promotion.create", &object(promotion.id), &detail).await?;
     tx.commit().await?;
+    crash::point("promotion.after_row");
     open_wallet(services, &promotion).await?;
     Ok(promotion)
 }
@@ -104,6 +105,7 @@ pub(super) async fn pay(services: &Services, account: &Account) -> Result<(), Fa
         Outcome::Refused(refusal) => Some(refusal.reject.code()),
         Outcome::Failed(failure) => return Err(failure.into()),
     };
+    crash::point("promotion.after_transfer");
     let mut tx = services.store.begin().await?;
     promotions::settle(&mut tx, account.id, refused, services.now()).await?;
     Ok(tx.commit().await?)
@@ -131,6 +133,7 @@ async fn open_wallet(services: &Services, promotion: &Promotion) -> Result<(), F
         limits: Limits::PLAIN,
     };
     accepted(services.engine.open_wallet(opening).await)?;
+    crash::point("promotion.after_wallet");
     let mut tx = services.store.begin().await?;
     promotions::wallet_opened(&mut tx, promotion.id, services.now()).await?;
     Ok(tx.commit().await?)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::clock::SECOND;
 use super::fault::{Fault, Why};
 use super::principal::Principal;
-use super::{Services, accounts, codes, pace, sessions};
+use super::{Services, accounts, codes, crash, pace, sessions};
 use crate::store::{AddressKind, StoreError, Tx, factors};
 
 pub const RECOVERY_CODES: usize = 10;
@@ -194,7 +194,9 @@ async fn changed(
         factors::remove_totp(&mut tx, id).await?;
     }
     sessions::tell_change(services, &mut tx, &account, what).await?;
+    crash::point("second_factor.before_commit");
     tx.commit().await?;
+    crash::point("second_factor.after_commit");
     Ok(list)
 }
 

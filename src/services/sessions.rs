@@ -12,7 +12,7 @@ use super::clock::{self, DAY, MINUTE};
 use super::fault::{Fault, Why};
 use super::notices::{self, Notice, To};
 use super::principal::Principal;
-use super::{Services, new_id, sign_in};
+use super::{Services, crash, new_id, sign_in};
 use crate::store::sessions::{By, Session};
 use crate::store::{Account, accounts, sessions};
 
@@ -103,7 +103,9 @@ pub async fn refresh(services: &Services, token: &SecretString) -> Result<(Grant
     let prolonged = sessions::prolong(&mut tx, id, now, now + SESSION_MICROS).await?;
     let session = prolonged.ok_or_else(not_good)?;
     let grant = grant(services, &mut tx, &account, id, session.expires_at).await?;
+    crash::point("refresh.before_commit");
     tx.commit().await?;
+    crash::point("refresh.after_commit");
     Ok((grant, account.id))
 }
 
@@ -116,7 +118,9 @@ pub async fn end(services: &Services, account: Uuid, id: Uuid, because: &str) ->
     let session = session.ok_or_else(|| Fault::no(Why::NotFound, "There is no session of yours with this id."))?;
     sessions::end(&mut tx, id, because, now).await?;
     services.doors.end_session(id, now);
+    crash::point("session_end.before_commit");
     tx.commit().await?;
+    crash::point("session_end.after_commit");
     Ok(Session { ended_at: session.ended_at.or(Some(now)), ..session })
 }
 

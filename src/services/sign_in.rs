@@ -12,7 +12,7 @@ use super::fault::{Fault, Why};
 use super::notices::{self, Notice, To};
 use super::second_factor::Factor;
 use super::sessions::{Client, Grant};
-use super::{Services, codes, new_id, pace, passwords, second_factor, sessions};
+use super::{Services, codes, crash, new_id, pace, passwords, second_factor, sessions};
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::sessions::By;
 use crate::store::{Account, AccountState, AddressKind, Tx, accounts, factors};
@@ -190,7 +190,9 @@ async fn admitted(_: &Services, c: &mut AnyConnection, account: Uuid) -> Result<
 /// What was used up stays so when its owner is then not let in.
 async fn kept(tx: Tx, outcome: Result<SignedIn, Fault>) -> Result<SignedIn, Fault> {
     if matches!(outcome, Ok(_) | Err(Fault::No(..))) {
+        crash::point("sign_in.before_commit");
         tx.commit().await?;
+        crash::point("sign_in.after_commit");
     }
     outcome
 }

@@ -109,6 +109,7 @@ pub async fn set_role(services: &Services, principal: &Principal, id: Uuid, role
         audit::record(services, &mut tx, &principal.actor(), "account.role", &object(id), &detail).await?;
     }
     tx.commit().await?;
+    crash::point("account.after_role");
     api_keys::reload(services, id).await?;
     accounts::by_id(services, id).await
 }
@@ -213,6 +214,7 @@ async fn freeze(services: &Services, account: &Account) -> Result<(), Fault> {
             let mut tx = services.store.begin().await?;
             standing::note_frozen(&mut tx, account.id, Uuid::from_u128(id.0)).await?;
             tx.commit().await?;
+            crash::point("account.after_frozen_note");
             accepted(services.engine.set_status(id, Status::Frozen).await)?;
         }
     }
@@ -251,6 +253,7 @@ async fn close(services: &Services, account: &Account) -> Result<(), Fault> {
         audit::record(services, &mut tx, audit::SERVER, "account.close_undone", &object(account.id), &detail).await?;
         return Ok(tx.commit().await?);
     }
+    crash::point("account.before_wallets_closed");
     for view in all {
         accepted(services.engine.set_status(view.wallet.id(), Status::Closed).await)?;
     }

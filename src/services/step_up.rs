@@ -10,7 +10,7 @@ use super::fault::{Fault, Why};
 use super::notices::{self, Notice, To};
 use super::principal::{Principal, Who};
 use super::second_factor::Factor;
-use super::{Services, codes, contact, new_id, pace, second_factor, sessions};
+use super::{Services, codes, contact, crash, new_id, pace, second_factor, sessions};
 use crate::ledger::money::format_minor;
 use crate::ledger::{Amount, Currency, WalletId};
 use crate::store::challenges::{self, Challenge, Purpose};
@@ -103,6 +103,7 @@ pub async fn verify(
     confirmations::set_token(&mut tx, &key, &sessions::hash(&token), expires_at).await?;
     pace::clear(&mut tx, &pace::CONFIRMATIONS, &principal.account.to_string()).await?;
     tx.commit().await?;
+    crash::point("confirmation.after_token");
     Ok((token, expires_at))
 }
 
@@ -136,7 +137,9 @@ pub async fn require(
         let detail = "The `Confirmation` is of another payment, was used, or has expired; confirm this one.";
         return Err(Fault::no(Why::StepUpRequired, detail));
     }
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    crash::point("confirmation.after_use");
+    Ok(())
 }
 
 /// How a payment is confirmed, for whoever did not.
