@@ -116,8 +116,11 @@ impl Tokens {
         if id == current.id() {
             return Some(current);
         }
-        let rotated_at = i64::try_from(current.created_micros()).ok()?;
         let key = self.keyring.by_id(id).ok().filter(|key| key.purpose() == Purpose::Tokens)?;
+        // By the key that came right after it: another rotation later must not lengthen its time.
+        let keys = self.keyring.list().into_iter().filter(|key| key.purpose == Purpose::Tokens);
+        let next = keys.skip_while(|known| known.id != id).nth(1)?;
+        let rotated_at = i64::try_from(next.created_micros).ok()?;
         (now < rotated_at.saturating_add(ACCESS_MICROS)).then_some(key)
     }
 }
