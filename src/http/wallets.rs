@@ -11,6 +11,7 @@ use super::wire::{
 };
 use crate::engine::{At, Direction, EntriesQuery, Failure, Found, Outcome, WalletView};
 use crate::ledger::{Event, OwnerId, Reject, Status, TransferKind, WalletId};
+use crate::services::audit;
 
 pub(super) async fn open(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
@@ -68,6 +69,12 @@ pub(super) async fn list_of(call: &Call<'_>, owner: u128, query: &Query<'_>) -> 
 
 pub(super) async fn set_status(call: &Call<'_>, status: Status) -> Result<Answer, Problem> {
     let id = WalletId(call.path_id()?);
+    if let Some(services) = call.services
+        && existing(call, id).await?.wallet.status() != status
+    {
+        // Before it is done: whatever the ledger then says, it is known who asked.
+        audit::record_wallet_status(services, call.principal, id, status).await?;
+    }
     match call.engine.set_status(id, status).await {
         Outcome::Accepted(_) => get(call).await,
         Outcome::Refused(refusal) => Err(refusal.into()),

@@ -52,6 +52,24 @@ async fn acts_stand_in_a_chain() {
     people.stop().await;
 }
 
+/// The ledger's own record of a freeze does not say who it was.
+#[tokio::test]
+async fn whoever_freezes_a_wallet_is_known() {
+    let people = People::start().await;
+    let (asha, risk) = (people.person("asha", Role::User).await, people.person("risk", Role::Risk).await);
+    let path = format!("/v1/wallets/{}", asha.account.wallet);
+    assert_eq!(people.post_as(&risk, &format!("{path}/freeze"), "-", "").await.status, 200);
+    assert_eq!(people.post_as(&risk, &format!("{path}/freeze"), "-", "").await.status, 200);
+    assert_eq!(people.post(&format!("{path}/unfreeze"), "-", "").await.status, 200);
+    let rows = people.get(&format!("/v1/audit?object=wallet%20{}", asha.account.wallet)).await.json();
+    let rows: Vec<_> =
+        rows["data"].as_array().expect("rows").iter().map(|row| (&row["actor"], &row["detail"])).collect();
+    let risk = json!(format!("account {}", risk.account.id));
+    let (thawed, frozen) = (json!({ "to": "active" }), json!({ "to": "frozen" }));
+    assert_eq!(rows, [(&json!("operator"), &thawed), (&risk, &frozen)], "the same again is no act");
+    people.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_changed_afterwards_is_seen() {
     for (sql, broken_at) in [
