@@ -18,7 +18,8 @@ use crate::people_rig::{Down, Person};
 /// A server as a process, which a named step may end.
 pub struct Program {
     child: Child,
-    address: SocketAddr,
+    /// None: it died before it could be asked, over what it found to finish.
+    address: Option<SocketAddr>,
 }
 
 impl Program {
@@ -37,9 +38,12 @@ impl Program {
         }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut line = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
-        let address = line()["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
-        assert_eq!(line()["type"], "ready");
+        let mut line = || lines.next().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let address = line().and_then(|listening| {
+            line().filter(|ready| ready["type"] == "ready")?;
+            Some(listening["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap())
+        });
+        assert!(address.is_some() || crash_at.is_some(), "the server does not start");
         Program { child, address }
     }
 
@@ -47,7 +51,7 @@ impl Program {
     pub async fn ask(&self, person: &Person, method: &str, path: &str, key: &str, body: &str) -> Option<Reply> {
         let bearer = format!("Bearer {}", person.token);
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key), ("connection", "close")];
-        let mut stream = TcpStream::connect(self.address).await.ok()?;
+        let mut stream = TcpStream::connect(self.address?).await.ok()?;
         stream.write_all(&request(method, path, &headers, body.as_bytes())).await.ok()?;
         tokio::spawn(async move { read_reply(&mut stream, &mut Vec::new()).await }).await.ok()
     }
