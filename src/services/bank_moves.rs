@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::clock::SECOND;
 use super::fault::{Fault, Why};
 use super::payments::refused;
-use super::{Principal, Services, accounts, crash, money_requests, payees, step_up};
+use super::{Principal, Services, accounts, crash, money_requests, payees, standing, step_up};
 use crate::ledger::{Amount, Currency, Reject, WalletId};
 use crate::store::StoreError;
 use crate::store::bank_moves::{self, BankMove, Kind, State, Step};
@@ -115,6 +115,12 @@ pub async fn begin(services: &Services, principal: &Principal, new: NewMove<'_>)
         step_up::require(services, principal, new.confirmation, amount, currency, own, new.id.as_u128()).await?;
     }
     let mut tx = services.store.begin().await?;
+    // Looked at again while nobody changes it: an account that is being closed begins nothing more.
+    let account = standing::locked(&mut tx, account.id).await?;
+    payees::must_be_active(&account)?;
+    if account.is_closing() {
+        return Err(Fault::no(Why::AccountClosed, "Your account is being closed."));
+    }
     let was_there = bank_moves::insert(&mut tx, &row).await?;
     tx.commit().await?;
     if was_there {

@@ -11,7 +11,7 @@ use super::{Principal, Services, api_keys, audit, crash, new_id, sessions};
 use crate::engine::{Refusal, WalletView};
 use crate::ledger::{OwnerId, Reject, Status, WalletId};
 use crate::store::standing::Change;
-use crate::store::{self, Account, AccountState, AddressKind, Role, standing};
+use crate::store::{self, Account, AccountState, AddressKind, Role, bank_moves, standing};
 
 pub const REASON_CHARACTERS_MAX: usize = 500;
 
@@ -184,6 +184,13 @@ async fn write(
     let impossible = || Fault::no(Why::InvalidState, format!("An account that is {state} cannot be {}.", act.told()));
     let to = act.leads(account.state).ok_or_else(impossible)?;
     let from = account.state;
+    // None begins after this, since it would wait for the account and then find it closing.
+    if act == Act::Close && bank_moves::any_pending(&mut tx, id).await? {
+        return Err(Fault::no(
+            Why::InvalidState,
+            "A top-up or withdrawal is under way; close the account when it is over.",
+        ));
+    }
     let done = match act {
         Act::Close => standing::begin_close(&mut tx, id, now).await?,
         Act::Block => standing::change(&mut tx, id, Change { from, to, wallets: "frozen" }, now).await?,

@@ -85,6 +85,13 @@ pub struct Account {
     pub wallet_status_wanted: Option<String>,
 }
 
+impl Account {
+    /// Whether its wallets are being closed; it is what it was until they are.
+    pub fn is_closing(&self) -> bool {
+        self.wallet_status_wanted.as_deref() == Some("closed")
+    }
+}
+
 /// A row of `addresses`.
 #[derive(Clone, Debug)]
 pub struct Address {

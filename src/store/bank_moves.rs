@@ -121,6 +121,12 @@ pub async fn page(
     rows.iter().map(bank_move).collect()
 }
 
+/// Whether any of an account's is not over.
+pub async fn any_pending(c: &mut AnyConnection, account: Uuid) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM bank_moves WHERE account = $1 AND state = 'pending' LIMIT 1";
+    Ok(sqlx::query(sql).bind(account.to_string()).fetch_optional(c).await?.is_some())
+}
+
 /// Those with something to be done now, longest waiting first.
 pub async fn due(c: &mut AnyConnection, now: i64, limit: i64) -> Result<Vec<Uuid>, StoreError> {
     let sql = "SELECT id FROM bank_moves WHERE next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2";

@@ -158,6 +158,64 @@ async fn money_comes_from_the_bank_and_goes_back() {
 }
 
 #[tokio::test]
+async fn an_account_is_not_closed_while_money_is_on_its_way() {
+    let folder = TempDir::new().unwrap();
+    let bank = bank(&folder, Faults::default()).await;
+    let people = people_with(&bank).await;
+    for (name, kind) in [("asha", "top_up"), ("ravi", "pay_out")] {
+        let person = people.person(name, Role::User).await;
+        let id = uuid::Uuid::now_v7().to_string();
+        people.bank_move(&person, &id, kind).await;
+        let by_staff = people.post(&format!("/v1/accounts/{}/close", person.account.id), "c", "").await;
+        assert_eq!((by_staff.status, by_staff.code().as_str()), (409, "INVALID_STATE"), "{name}");
+        assert_eq!(people.post_as(&person, "/v1/me/close", "c", "").await.code(), "INVALID_STATE", "{name}");
+        let mut tx = people.services.store.begin().await.unwrap();
+        let (id, left) = (id.parse().unwrap(), bank_store::Left::default());
+        bank_store::end(&mut tx, id, Step::Ask, State::Failed, left, people.services.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(people.post_as(&person, "/v1/me/close", "c", "").await.json()["state"], "closed", "{name}");
+    }
+    people.stop().await;
+}
+
+/// Either the top-up is first, and the account stays; or the close is, and nothing is collected for it.
+#[tokio::test]
+async fn a_top_up_and_a_close_at_the_same_moment() {
+    let folder = TempDir::new().unwrap();
+    let bank = bank(&folder, Faults { delay: Duration::from_millis(300), ..Faults::default() }).await;
+    let people = people_with(&bank).await;
+    let mut closed = 0;
+    for round in 0..12 {
+        let asha = people.person(&format!("asha{round}"), Role::User).await;
+        let (key, content) = (format!("t{round}"), body("5.00", GOOD));
+        let closing = format!("/v1/accounts/{}/close", asha.account.id);
+        let (top_up, close) =
+            tokio::join!(people.post_as(&asha, "/v1/me/top-ups", &key, &content), people.post(&closing, "c", ""),);
+        let state = people.get(&format!("/v1/accounts/{}", asha.account.id)).await.json()["state"].clone();
+        if close.status == 200 {
+            closed += 1;
+            // A session that has ended in between is 401.
+            let codes = ["ACCOUNT_CLOSED", "UNAUTHORIZED"];
+            assert!(codes.contains(&top_up.code().as_str()), "{top_up:?}");
+            assert_eq!(state, "closed");
+        } else {
+            assert_eq!((top_up.status, close.code().as_str()), (202, "INVALID_STATE"), "{top_up:?} {close:?}");
+            assert_eq!(state, "active");
+        }
+    }
+    // As a close leaves it that has begun: the row says so, and the state not yet.
+    let ravi = people.person("ravi", Role::User).await;
+    people.services.engine.set_status(WalletId(ravi.account.wallet.as_u128()), Status::Frozen).await;
+    let mut tx = people.services.store.begin().await.unwrap();
+    let now = people.services.now();
+    assert!(florin::store::standing::begin_close(&mut tx, ravi.account.id, now).await.unwrap());
+    tx.commit().await.unwrap();
+    let late = people.post_as(&ravi, "/v1/me/top-ups", "late", &body("5.00", GOOD)).await;
+    assert!(["ACCOUNT_CLOSED", "UNAUTHORIZED"].contains(&late.code().as_str()), "{late:?} after {closed} closes");
+    people.stop().await;
+}
+
+#[tokio::test]
 async fn a_bank_that_misbehaves_in_every_way_moves_each_sum_once() {
     let folder = TempDir::new().unwrap();
     let faults = Faults {
