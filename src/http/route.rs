@@ -159,12 +159,12 @@ impl Route {
         self.access().is_open()
     }
 
-    /// Whether it moves money and so needs an Idempotency-Key.
+    /// Whether it moves money, or promises some, and so needs an Idempotency-Key.
     pub fn needs_key(self) -> bool {
-        use Route::{AdjustmentAsk, Pay, PayOutBegin, RequestPay, TopUpBegin};
+        use Route::{AdjustmentAsk, Pay, PayOutBegin, PromotionCreate, RequestPay, TopUpBegin};
         use Route::{Deposit, HoldAuthorize, HoldCapture, Transfer, Withdrawal};
         matches!(self, Transfer | Deposit | Withdrawal | HoldAuthorize | HoldCapture)
-            || matches!(self, Pay | RequestPay | TopUpBegin | PayOutBegin | AdjustmentAsk)
+            || matches!(self, Pay | RequestPay | TopUpBegin | PayOutBegin | AdjustmentAsk | PromotionCreate)
     }
 
     /// Whether there is more to ask than by its path.
@@ -179,14 +179,14 @@ impl Route {
     }
 
     pub fn takes_body(self) -> bool {
-        use Route::{AccountBlock, AccountOpen, AccountRole, ApiKeyCreate, ApiKeyRotate, PromotionCreate};
+        use Route::{AccountBlock, AccountOpen, AccountRole, ApiKeyCreate, ApiKeyRotate};
         use Route::{CodeSend, CodeVerify, ConfirmationAsk, ConfirmationVerify, PasswordChange, PasswordSignIn};
         use Route::{MeAddressAdd, MeAddressRemove, MeChange, MeHandle};
         use Route::{RecoveryCodesRenew, Refresh, SecondFactor, TotpConfirm, TotpRemove};
         let takes_one = matches!(self, Route::WalletOpen | Route::WalletLimit | Route::TransfersBulk)
             || matches!(self, CodeSend | CodeVerify | PasswordSignIn | SecondFactor | Refresh | PasswordChange)
             || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify)
-            || matches!(self, AccountBlock | AccountOpen | AccountRole | ApiKeyCreate | ApiKeyRotate | PromotionCreate)
+            || matches!(self, AccountBlock | AccountOpen | AccountRole | ApiKeyCreate | ApiKeyRotate)
             || matches!(self, MeAddressAdd | MeAddressRemove | MeChange | MeHandle)
             || matches!(self, Route::NotificationsChoose | Route::DeviceAdd | Route::MyLimitsChange);
         (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk

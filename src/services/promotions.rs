@@ -18,35 +18,53 @@ pub const NAME_CHARACTERS_MAX: usize = 60;
 /// What a promotion begins with.
 #[derive(Clone, Debug)]
 pub struct NewPromotion {
+    /// The request's own id: the same one again is the same promotion.
+    pub id: Uuid,
     pub name: String,
     pub amount: Amount,
     pub currency: Currency,
-    pub starts_at: i64,
+    /// At once, if it is not given.
+    pub starts_at: Option<i64>,
     pub ends_at: i64,
 }
 
-/// Begins one, and opens the wallet that it is paid from; whoever brings money into that wallet sets its budget.
-pub async fn create(services: &Services, principal: &Principal, new: &NewPromotion) -> Result<Promotion, Fault> {
+/// Begins one, and opens the wallet that it is paid from; whoever brings money into that wallet sets its budget. True if it
+/// had begun before.
+pub async fn create(
+    services: &Services,
+    principal: &Principal,
+    new: &NewPromotion,
+) -> Result<(Promotion, bool), Fault> {
+    let now = services.now();
     let promotion = Promotion {
-        id: new_id(),
+        id: new.id,
         name: new.name.clone(),
         amount: new.amount.minor(),
         currency: new.currency.code().to_owned(),
         budget_wallet: new_id(),
         wallet_opened_at: None,
-        starts_at: new.starts_at,
+        starts_at: new.starts_at.unwrap_or(now),
         ends_at: new.ends_at,
-        created_at: services.now(),
+        created_at: now,
     };
     let mut tx = services.store.begin().await?;
-    promotions::insert(&mut tx, &promotion).await?;
+    if !promotions::insert(&mut tx, &promotion).await? {
+        let known = promotions::by_id(&mut tx, new.id).await?;
+        drop(tx);
+        let known = known.filter(|known| is_same(known, new, now));
+        let known = known.ok_or_else(|| Fault::no(Why::KeyReused, "This key was used for another promotion."))?;
+        if known.wallet_opened_at.is_none() {
+            open_wallet(services, &known).await?;
+        }
+        return Ok((known, true));
+    }
     let detail = json!({ "name": promotion.name, "amount_minor": promotion.amount, "currency": promotion.currency });
     let actor = principal.actor();
     audit::record(services, &mut tx, &actor, "promotion.create", &object(promotion.id), &detail).await?;
     tx.commit().await?;
     crash::point("promotion.after_row");
     open_wallet(services, &promotion).await?;
-    Ok(promotion)
+    Ok((promotion, false))
 }
 
 /// Ends it at once: accounts that were opened before keep what they were promised.
@@ -63,7 +81,7 @@ pub async fn end(services: &Services, principal: &Principal, id: Uuid) -> Result
     Ok(Promotion { ends_at: now, ..promotion })
 }
 
-pub async fn list(services: &Services, before: Option<Uuid>, limit: i64) -> Result<Vec<Promotion>, Fault> {
+pub async fn list(services: &Services, before: (i64, Uuid), limit: i64) -> Result<Vec<Promotion>, Fault> {
     let mut c = services.store.read().await?;
     Ok(promotions::list(&mut c, before, limit).await?)
 }
@@ -111,6 +129,13 @@ pub(super) async fn pay(services: &Services, account: &Account) -> Result<(), Fa
     Ok(tx.commit().await?)
 }
 
+/// One that was ended early is still the one that was asked for.
+fn is_same(known: &Promotion, new: &NewPromotion, now: i64) -> bool {
+    (&*known.name, known.amount, &*known.currency) == (&*new.name, new.amount.minor(), new.currency.code())
+        && new.starts_at.is_none_or(|starts_at| starts_at == known.starts_at)
+        && (known.ends_at == new.ends_at || known.ends_at <= now)
+}
+
 fn transfer(promotion: &Promotion, account: &Account) -> Result<Transfer, Reject> {
     let currency = Currency::by_code(&promotion.currency).ok_or(Reject::CurrencyMismatch)?;
     let amount = Amount::new(promotion.amount).ok_or(Reject::LegsNotBalanced)?;
@@ -124,8 +149,8 @@ async fn open_wallet(services: &Services, promotion: &Promotion) -> Result<(), F
     let unknown = || StoreError::content(format!("the currency {:?}", promotion.currency));
     let opening = Opening {
         wallet: WalletId(promotion.budget_wallet.as_u128()),
-        // Nobody's account: no person may pay from it.
-        owner: OwnerId(promotion.id.as_u128()),
+        // Nobody's account, so that no person may pay from it: the promotion's own id may have been chosen to be one.
+        owner: OwnerId(promotion.budget_wallet.as_u128()),
         currency: Currency::by_code(&promotion.currency).ok_or_else(unknown)?,
         kind: Kind::Store,
         may_send: true,

@@ -21,10 +21,11 @@ pub struct Promotion {
     pub created_at: i64,
 }
 
-pub async fn insert(c: &mut AnyConnection, promotion: &Promotion) -> Result<(), StoreError> {
-    sqlx::query(
+/// False if there is one with this id.
+pub async fn insert(c: &mut AnyConnection, promotion: &Promotion) -> Result<bool, StoreError> {
+    let done = sqlx::query(
         "INSERT INTO promotions (id, name, amount, currency, budget_wallet, starts_at, ends_at, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
     )
     .bind(promotion.id.to_string())
     .bind(&promotion.name)
@@ -36,7 +37,7 @@ pub async fn insert(c: &mut AnyConnection, promotion: &Promotion) -> Result<(), 
     .bind(promotion.created_at)
     .execute(c)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 pub async fn by_id(c: &mut AnyConnection, id: Uuid) -> Result<Option<Promotion>, StoreError> {
@@ -47,17 +48,16 @@ pub async fn by_id(c: &mut AnyConnection, id: Uuid) -> Result<Option<Promotion>,
 /// The one that began last of those that run in this currency.
 pub async fn running(c: &mut AnyConnection, currency: &str, now: i64) -> Result<Option<Uuid>, StoreError> {
     let sql = "SELECT id FROM promotions WHERE starts_at <= $1 AND ends_at > $1 AND currency = $2 \
-               AND wallet_opened_at IS NOT NULL ORDER BY starts_at DESC, id DESC LIMIT 1";
+               AND wallet_opened_at IS NOT NULL ORDER BY starts_at DESC, created_at DESC, id DESC LIMIT 1";
     let row = sqlx::query(sql).bind(now).bind(currency).fetch_optional(c).await?;
     row.map(|row| uuid_of(row.try_get("id")?)).transpose()
 }
 
-/// Newest first.
-pub async fn list(c: &mut AnyConnection, before: Option<Uuid>, limit: i64) -> Result<Vec<Promotion>, StoreError> {
-    // Greater than every id, as text.
-    let before = before.map_or_else(|| "g".to_owned(), |id| id.to_string());
-    let sql = "SELECT * FROM promotions WHERE id < $1 ORDER BY id DESC LIMIT $2";
-    let rows = sqlx::query(sql).bind(before).bind(limit).fetch_all(c).await?;
+/// Newest first, from before where the page before ended.
+pub async fn list(c: &mut AnyConnection, before: (i64, Uuid), limit: i64) -> Result<Vec<Promotion>, StoreError> {
+    let sql = "SELECT * FROM promotions WHERE created_at < $1 OR (created_at = $1 AND id < $2) \
+               ORDER BY created_at DESC, id DESC LIMIT $3";
+    let rows = sqlx::query(sql).bind(before.0).bind(before.1.to_string()).bind(limit).fetch_all(c).await?;
     rows.iter().map(promotion).collect()
 }
 

@@ -108,7 +108,7 @@ async fn a_promotion_has_its_wallet() {
     let home = Home::of(people, &[]).await;
     for (count, step) in (1..).zip(["promotion.after_row", "promotion.after_wallet"]) {
         let body = r#"{"name":"Diwali","amount":{"amount":"50.00","currency":"INR"},"ends_at":"2100-01-01T00:00:00Z"}"#;
-        let begin = async |first: &Program| first.post(&fina.token, "/v1/promotions", "p", body).await;
+        let begin = async |first: &Program| first.post(&fina.token, "/v1/promotions", step, body).await;
         let server = home.crash(step, async |first| assert!(begin(first).await.is_none(), "{step}")).await;
         let all = server.read("/v1/promotions").await["data"].as_array().unwrap().clone();
         assert_eq!(all.len(), count, "{step}");
@@ -118,6 +118,9 @@ async fn a_promotion_has_its_wallet() {
             assert!(began.elapsed() < Duration::from_secs(5), "{step}: it is not swept at the start");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let again = begin(&server).await.unwrap();
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")), "{step}: {again:?}");
+        assert_eq!(again.json()["id"], all[0]["id"], "{step}: the client asks again, and there is no second one");
         assert_eq!(
             server.recorded(&format!("promotion {}", all[0]["id"].as_str().unwrap()), "promotion.create").await,
             1

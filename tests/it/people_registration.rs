@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use florin::services::clock::MINUTE;
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::http_api::Reply;
 use crate::people_rig::{People, Person};
+use crate::people_wallet::join_all;
 
 impl People {
     /// A registration token for an email that is nobody's.
@@ -173,5 +175,47 @@ async fn a_promotion_pays_new_accounts_until_its_budget_is_empty() {
     let audit = people.get("/v1/audit").await.json();
     let acts: Vec<_> = audit["data"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(acts, ["promotion.end", "promotion.create"]);
+    people.stop().await;
+}
+
+#[tokio::test]
+async fn a_promotion_asked_for_twice_begins_once() {
+    let people = People::start().await;
+    let (fina, dina) = (people.person("fina", Role::Finance).await, people.person("dina", Role::Finance).await);
+    let body = r#"{"name":"Diwali","amount":{"amount":"50.00","currency":"INR"},"ends_at":"2100-01-01T00:00:00Z"}"#;
+    let headless = people.send_as(&fina.token, "POST", "/v1/promotions", &[], body).await;
+    assert_eq!(headless.code(), "IDEMPOTENCY_KEY_REQUIRED");
+    let all = (0..8).map(|_| people.post_as(&fina, "/v1/promotions", "diwali", body));
+    let (done, busy): (Vec<_>, Vec<_>) = join_all(all).await.into_iter().partition(|reply| reply.status == 201);
+    assert!(busy.iter().all(|reply| reply.code() == "REQUEST_IN_PROGRESS"), "{busy:?}");
+    let again = people.post_as(&fina, "/v1/promotions", "diwali", body).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+    let replies: Vec<_> = done.into_iter().chain([again]).collect();
+    let ids: BTreeSet<_> = replies.iter().map(|reply| reply.json()["id"].to_string()).collect();
+    let wallets: BTreeSet<_> = replies.iter().map(|reply| reply.json()["budget_wallet"].to_string()).collect();
+    assert_eq!((ids.len(), wallets.len()), (1, 1), "{ids:?} {wallets:?}");
+    let fresh = replies.iter().filter(|reply| reply.header("idempotent-replayed").is_none()).count();
+    assert!(fresh <= 1, "{fresh} began it");
+    let other = body.replace("50.00", "60.00");
+    assert_eq!(people.post_as(&fina, "/v1/promotions", "diwali", &other).await.code(), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(people.post_as(&dina, "/v1/promotions", "diwali", &other).await.status, 201, "a key of her own");
+
+    // An id that is somebody's account makes the budget nobody's of them.
+    let own = dina.account.id.to_string();
+    let reply = people.post_as(&dina, "/v1/promotions", &own, body).await.json();
+    assert_eq!(reply["id"], own);
+    let wallet = people.get(&format!("/v1/wallets/{}", reply["budget_wallet"].as_str().unwrap())).await.json();
+    assert_ne!(wallet["owner"], own);
+
+    let mut listed = Vec::new();
+    let mut path = "/v1/promotions?limit=1".to_owned();
+    loop {
+        let page = people.get(&path).await.json();
+        listed.extend(page["data"].as_array().unwrap().iter().map(|row| row["created_at"].to_string()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/promotions?limit=1&cursor={cursor}");
+    }
+    assert_eq!(listed.len(), 3);
+    assert!(listed.is_sorted_by(|one, next| one > next), "newest first: {listed:?}");
     people.stop().await;
 }

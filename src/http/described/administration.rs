@@ -43,7 +43,6 @@ pub(super) fn describe(route: Route) -> Option<Described> {
                 r#"{"name":"Diwali 2026","amount":{"amount":"50.00","currency":"INR"},"ends_at":"2026-11-30T18:30:00Z"}"#,
             ),
             success: Success::Json("201", "Promotion"),
-            codes: &[Code::InvalidAmount, Code::InvalidCurrency, Code::ReadOnly],
             ..staff
         },
         Route::PromotionList => Described {

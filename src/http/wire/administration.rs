@@ -114,7 +114,7 @@ pub(super) fn schemas(list: &mut Vec<crate::http::openapi::NamedSchema>) {
 }
 
 impl PromotionRequest<'_> {
-    pub fn new_promotion(&self, services: &Services) -> Result<NewPromotion, Problem> {
+    pub fn new_promotion(&self, services: &Services, id: Uuid) -> Result<NewPromotion, Problem> {
         let name = required(&self.name, "name")?.text("name")?.trim();
         if !(1..=NAME_CHARACTERS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
             let detail = format!("`name` has 1 to {NAME_CHARACTERS_MAX} characters, in one line.");
@@ -127,12 +127,11 @@ impl PromotionRequest<'_> {
             return Err(Problem::new(Code::InvalidCurrency, detail));
         }
         let starts_at = self.starts_at.as_ref().map(|raw| time(raw, "starts_at")).transpose()?;
-        let starts_at = starts_at.unwrap_or(services.now());
         let ends_at = time(required(&self.ends_at, "ends_at")?, "ends_at")?;
-        if ends_at <= starts_at {
+        if ends_at <= starts_at.unwrap_or(services.now()) {
             return Err(Problem::new(Code::InvalidRequest, "`ends_at` is not after `starts_at`."));
         }
-        Ok(NewPromotion { name: name.to_owned(), amount, currency, starts_at, ends_at })
+        Ok(NewPromotion { id, name: name.to_owned(), amount, currency, starts_at, ends_at })
     }
 }
 
