@@ -16,6 +16,7 @@ use super::wire::{parse_id, parse_time};
 use crate::config::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::engine::{At, Engine};
 use crate::ledger::{Reject, WalletId};
+use crate::services::intentions::{self, Intention};
 use crate::services::sessions::Client;
 use crate::services::{Principal, Services};
 
@@ -67,6 +68,14 @@ impl<'c> Call<'c> {
             return Ok(());
         }
         Err(Reject::WalletNotFound.into())
+    }
+
+    /// Writes down who asks for what, before the ledger is asked. A server without people has no audit log.
+    pub(super) async fn record(&self, intention: Intention) -> Result<(), Problem> {
+        match self.services {
+            Some(services) => Ok(intentions::record(services, self.principal, intention).await?),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn people(&self) -> Result<&'c Services, Problem> {

@@ -1,5 +1,6 @@
 //! Wallets: open, read, list, freeze, unfreeze, close; balance and entries, now and then.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -11,7 +12,7 @@ use super::wire::{
 };
 use crate::engine::{At, Direction, EntriesQuery, Failure, Found, Outcome, WalletView};
 use crate::ledger::{Event, OwnerId, Reject, Status, TransferKind, WalletId};
-use crate::services::audit;
+use crate::services::intentions::{self, Intention};
 
 pub(super) async fn open(call: &Call<'_>) -> Result<Answer, Problem> {
     call.expect_json()?;
@@ -22,7 +23,11 @@ pub(super) async fn open(call: &Call<'_>) -> Result<Answer, Problem> {
         (None, None) => Uuid::now_v7().as_u128(),
     };
     let opening = request.opening(WalletId(id))?;
-    match call.engine.open_wallet(opening).await {
+    let outcome = match call.services {
+        Some(services) => intentions::open_wallet(services, call.principal, opening).await?,
+        None => call.engine.open_wallet(opening).await,
+    };
+    match outcome {
         Outcome::Accepted(receipt) => {
             let wallet = WalletAnswer::new(&opening, Status::Active, receipt.time_micros, receipt.lsn);
             Ok(Answer::created(&wallet, receipt.replayed))
@@ -69,12 +74,16 @@ pub(super) async fn list_of(call: &Call<'_>, owner: u128, query: &Query<'_>) -> 
 
 pub(super) async fn set_status(call: &Call<'_>, status: Status) -> Result<Answer, Problem> {
     let id = WalletId(call.path_id()?);
-    if let Some(services) = call.services
-        && existing(call, id).await?.wallet.status() != status
-    {
-        // Before it is done: whatever the ledger then says, it is known who asked.
-        audit::record_wallet_status(services, call.principal, id, status).await?;
+    // What is so already is not done again, so that nothing is done that is not written down.
+    if call.services.is_some() && existing(call, id).await?.wallet.status() == status {
+        return get(call).await;
     }
+    let action = match status {
+        Status::Active => "wallet.unfreeze",
+        Status::Frozen => "wallet.freeze",
+        Status::Closed => "wallet.close",
+    };
+    call.record(Intention::of_wallet(action, id, json!({ "to": status.name() }))).await?;
     match call.engine.set_status(id, status).await {
         Outcome::Accepted(_) => get(call).await,
         Outcome::Refused(refusal) => Err(refusal.into()),

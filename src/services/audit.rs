@@ -2,13 +2,12 @@
 //! put in or taken out is seen. Whoever can write the database could make a whole new chain: therefore the head's hash is
 //! also logged at each start.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 
+use super::Services;
 use super::fault::Fault;
-use super::{Principal, Services};
-use crate::ledger::{Status, WalletId};
 use crate::store::audit::{self, Filter, Record};
 use crate::store::seal::Seal;
 use crate::store::{Store, StoreError};
@@ -58,20 +57,6 @@ pub async fn record(
     };
     record.hash = chained(&before, &record, &detail);
     Ok(audit::append(c, &record).await?)
-}
-
-/// That somebody has a wallet frozen, unfrozen or closed. The ledger's own record of it does not say who.
-pub async fn record_wallet_status(
-    services: &Services,
-    principal: &Principal,
-    wallet: WalletId,
-    status: Status,
-) -> Result<(), Fault> {
-    let mut tx = services.store.begin().await?;
-    let object = format!("wallet {wallet}");
-    let detail = json!({ "to": status.name() });
-    record(services, &mut tx, &principal.actor(), "wallet.status", &object, &detail).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Newest first.

@@ -15,6 +15,7 @@ pub mod doors;
 pub mod fault;
 pub mod handles;
 pub mod history;
+pub mod intentions;
 pub mod money_requests;
 pub mod notices;
 pub mod notify;
@@ -50,6 +51,7 @@ use crate::store::{Store, StoreError};
 use background::Background;
 use clock::Clock;
 use doors::Doors;
+use intentions::Intentions;
 use notify::{Messengers, Notifier};
 use passwords::Hashing;
 use tokens::Tokens;
@@ -88,6 +90,7 @@ pub struct Services {
     pub notifier: Notifier,
     turns: Turns,
     key_turns: Turns,
+    intentions: Intentions,
 }
 
 impl Services {
@@ -117,6 +120,7 @@ impl Services {
             notifier,
             turns,
             key_turns,
+            intentions: Intentions::default(),
         };
         let services = Arc::new(services);
         audit::log_head(&services).await?;

@@ -26,6 +26,7 @@ mod operations;
 mod people_access;
 mod people_accounts;
 mod people_adjustments;
+mod people_administration;
 mod people_audit;
 mod people_backup;
 mod people_bank;

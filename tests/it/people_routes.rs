@@ -241,7 +241,7 @@ fn every_route_has_its_row() {
 }
 
 /// `GET /v1/wallets/{wallet}?x=y` as the server's table has it.
-fn normal(route: &str) -> String {
+pub fn normal(route: &str) -> String {
     let path = route.split('?').next().unwrap();
     OBJECTS.iter().fold(path.to_owned(), |path, object| path.replace(&format!("{{{object}}}"), "{id}"))
 }

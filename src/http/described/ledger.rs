@@ -139,12 +139,23 @@ pub(super) fn describe(route: Route) -> Option<Described> {
         Route::WalletOpen => Described {
             tag: "Wallets",
             summary: "Open a wallet",
-            description: Some("With the same id and content again: the first answer."),
+            description: Some(
+                "With the same id and content again: the first answer. If the owner is an account, it has to be active.",
+            ),
             takes_optional_key: true,
             body: Body::Json("WalletRequest", true),
             example: Some(r#"{"owner":"01890a5d-ac95-7f60-a1f2-6f2d9f9b7c01","currency":"INR"}"#),
             success: Success::Json("201", "Wallet"),
-            codes: &[Code::InvalidAmount, Code::InvalidCurrency, Code::WalletExists, Code::ReadOnly],
+            codes: &[
+                Code::InvalidAmount,
+                Code::InvalidCurrency,
+                Code::WalletExists,
+                Code::ReadOnly,
+                Code::AccountPending,
+                Code::AccountBlocked,
+                Code::AccountClosed,
+                Code::InvalidState,
+            ],
             ..EMPTY
         },
         Route::WalletList => Described {
