@@ -32,7 +32,7 @@ use super::{
     accounts, adjustments, api_keys, audit, body, bulk, credentials, door, holds, ledger, me, ops, promotions, sign_in,
     spending, transfers, wallets,
 };
-use super::{events, my_bank, my_payments, my_requests, my_wallet, notifications};
+use super::{events, keys, my_bank, my_payments, my_requests, my_wallet, notifications};
 use crate::config::REQUEST_ID_BYTES_MAX;
 use crate::ledger::{Status, TransferKind, WalletId};
 use crate::services::Who;
@@ -283,6 +283,8 @@ async fn dispatch(route: Route, call: &Call<'_>) -> Result<Answer, Problem> {
         Route::AdjustmentReject => adjustments::decide(call, false).await,
         Route::AuditList => audit::list(call).await,
         Route::AuditVerify => audit::verify(call).await,
+        Route::KeyList => keys::list(call).await,
+        Route::KeyRotate => keys::rotate(call).await,
         Route::MyBalance => my_wallet::balance(call).await,
         Route::MyWallets => my_wallet::wallets(call).await,
         Route::MyHistory => my_wallet::history(call).await,

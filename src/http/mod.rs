@@ -21,6 +21,7 @@ mod events;
 mod exchange;
 mod held;
 mod holds;
+mod keys;
 mod ledger;
 mod me;
 mod meters;

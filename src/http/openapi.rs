@@ -52,6 +52,7 @@ const PAGES: &[&str] = &[
     "Account",
     "ApiKey",
     "Promotion",
+    "DataKey",
     "Adjustment",
     "HistoryEntry",
     "MoneyRequest",

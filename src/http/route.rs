@@ -106,6 +106,8 @@ routes! {
     AdjustmentReject = Post "/v1/adjustments/{id}/reject" TWO_PEOPLE;
     AuditList = Get "/v1/audit" ADMINISTRATOR;
     AuditVerify = Get "/v1/audit/verify" ADMINISTRATOR;
+    KeyList = Get "/v1/keys" ADMINISTRATOR;
+    KeyRotate = Post "/v1/keys/rotate" ADMINISTRATOR;
     MyBalance = Get "/v1/me/balance" MY_WALLET;
     MyWallets = Get "/v1/me/wallets" MY_WALLET;
     MyHistory = Get "/v1/me/history" MY_WALLET;
@@ -188,7 +190,8 @@ impl Route {
             || matches!(self, TotpConfirm | TotpRemove | RecoveryCodesRenew | ConfirmationAsk | ConfirmationVerify)
             || matches!(self, AccountBlock | AccountOpen | AccountRole | ApiKeyCreate | ApiKeyRotate)
             || matches!(self, MeAddressAdd | MeAddressRemove | MeChange | MeHandle)
-            || matches!(self, Route::NotificationsChoose | Route::DeviceAdd | Route::MyLimitsChange);
+            || matches!(self, Route::NotificationsChoose | Route::DeviceAdd | Route::MyLimitsChange)
+            || self == Route::KeyRotate;
         (self.needs_key() && self != Route::RequestPay) || takes_one || self == Route::RequestAsk
     }
 }

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod handles;
 pub mod history;
 pub mod intentions;
+pub mod keys;
 pub mod money_requests;
 pub mod notices;
 pub mod notify;

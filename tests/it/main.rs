@@ -37,6 +37,7 @@ mod people_crash_acts;
 mod people_crash_money;
 mod people_crash_rig;
 mod people_crash_sign_in;
+mod people_data_keys;
 mod people_events;
 mod people_guide;
 mod people_keys;

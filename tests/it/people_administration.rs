@@ -37,6 +37,7 @@ const ACTS: &[(&str, Result<&str, &str>)] = &[
     ("POST /v1/adjustments", Ok("adjustment.ask")),
     ("POST /v1/adjustments/{adjustment}/approve", Ok("adjustment.approve")),
     ("POST /v1/adjustments/{adjustment}/reject", Ok("adjustment.reject")),
+    ("POST /v1/keys/rotate", Ok("keys.rotate")),
     ("POST /v1/dead-letters/{dead_letter}/send", Ok("dead_letter.send")),
     ("POST /v1/dead-letters/{dead_letter}/discard", Ok("dead_letter.discard")),
 ];
@@ -124,10 +125,13 @@ async fn what_cannot_be_written_down_is_not_done() {
         (format!("{wallet}/limits"), r#"{"per_day":{"amount":"1.00","currency":"INR"}}"#),
         ("/v1/wallets".to_owned(), &*opening),
         ("/v1/snapshots".to_owned(), ""),
+        ("/v1/keys/rotate".to_owned(), r#"{"purpose":"tokens"}"#),
     ] {
         assert_eq!(people.post(&path, "k", body).await.code(), "DATABASE_FAILED", "{path}");
     }
     assert_eq!(people.last_lsn().await, lsn, "the ledger was not asked");
+    let keys = people.get("/v1/keys").await.json();
+    assert!(keys["data"].as_array().unwrap().iter().all(|key| key["current"] == true), "{keys}");
     change(&people, "ALTER TABLE audit_gone RENAME TO audit").await;
     assert_eq!(people.post(&format!("{wallet}/freeze"), "k", "").await.json()["status"], "frozen");
     people.stop().await;

@@ -154,6 +154,8 @@ pub const TABLE: &[Row] = &[
     ("GET /v1/adjustments/{adjustment}", "operator finance administrator", Nobodys, ""),
     ("POST /v1/adjustments/{adjustment}/approve", "finance administrator", Nobodys, ""),
     ("POST /v1/adjustments/{adjustment}/reject", "finance administrator", Nobodys, ""),
+    ("GET /v1/keys", "operator administrator", Nobodys, ""),
+    ("POST /v1/keys/rotate", "operator administrator", Nobodys, r#"{"purpose":"store"}"#),
     ("GET /v1/audit", "operator administrator", Nobodys, ""),
     ("GET /v1/audit/verify", "operator administrator", Nobodys, ""),
     // Open to all, and without an account.

@@ -35,6 +35,23 @@ pub(super) fn describe(route: Route) -> Option<Described> {
             success: Success::Json("200", "AuditVerified"),
             ..staff
         },
+        Route::KeyList => Described {
+            summary: "List the data keys, oldest first",
+            description: Some("What they are for and when they were made; never a key itself."),
+            success: Success::Json("200", "DataKeyPage"),
+            ..staff
+        },
+        Route::KeyRotate => Described {
+            summary: "Make a new data key, without a stop",
+            description: Some(
+                "Log, snapshots and indexes take it with their next file, the store with the next value; what was written with \
+                 the old one stays readable. Access tokens that the old one signed stay good until they expire.",
+            ),
+            body: Body::Json("KeyRotationRequest", true),
+            example: Some(r#"{"purpose":"tokens"}"#),
+            success: Success::Json("201", "DataKey"),
+            ..staff
+        },
         Route::PromotionCreate => Described {
             summary: "Begin a promotion: what new accounts get",
             description: Some("It is paid from a wallet of its own; what is brought in there is its budget."),

@@ -6,6 +6,7 @@ pub mod administration;
 pub mod api_key;
 pub mod audit;
 pub mod auth;
+pub mod data_key;
 mod hold;
 mod json;
 mod money;
@@ -66,6 +67,7 @@ pub(super) fn schemas(list: &mut Vec<super::openapi::NamedSchema>) {
     account::schemas(list);
     administration::schemas(list);
     api_key::schemas(list);
+    data_key::schemas(list);
     auth::schemas(list);
     audit::schemas(list);
     notification::schemas(list);
