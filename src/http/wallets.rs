@@ -24,7 +24,7 @@ pub(super) async fn open(call: &Call<'_>) -> Result<Answer, Problem> {
     };
     let opening = request.opening(WalletId(id))?;
     let outcome = match call.services {
-        Some(services) => intentions::open_wallet(services, call.principal, opening).await?,
+        Some(services) => intentions::open_wallet(services, opening).await?,
         None => call.engine.open_wallet(opening).await,
     };
     match outcome {

@@ -52,7 +52,6 @@ use crate::store::{Store, StoreError};
 use background::Background;
 use clock::Clock;
 use doors::Doors;
-use intentions::Intentions;
 use notify::{Messengers, Notifier};
 use passwords::Hashing;
 use tokens::Tokens;
@@ -91,7 +90,6 @@ pub struct Services {
     pub notifier: Notifier,
     turns: Turns,
     key_turns: Turns,
-    intentions: Intentions,
 }
 
 impl Services {
@@ -121,7 +119,6 @@ impl Services {
             notifier,
             turns,
             key_turns,
-            intentions: Intentions::default(),
         };
         let services = Arc::new(services);
         audit::log_head(&services).await?;
