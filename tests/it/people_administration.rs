@@ -6,13 +6,11 @@
 use std::collections::BTreeSet;
 
 use florin::http::route::{Route, Verb};
-use florin::services::new_id;
 use florin::store::Role;
 use serde_json::Value;
 
 use crate::people_rig::{People, Person};
 use crate::people_routes::{Caller, Cast, OBJECTS, TABLE, ask, normal};
-use crate::people_wallet::join_all;
 
 /// What each route writes down, as rows of the walk's TABLE name it; or why it writes nothing.
 const ACTS: &[(&str, Result<&str, &str>)] = &[
@@ -131,30 +129,6 @@ async fn what_cannot_be_written_down_is_not_done() {
     assert!(keys["data"].as_array().unwrap().iter().all(|key| key["current"] == true), "{keys}");
     change(&people, "ALTER TABLE audit_gone RENAME TO audit").await;
     assert_eq!(people.post(&format!("{wallet}/freeze"), "k", "").await.json()["status"], "frozen");
-    people.stop().await;
-}
-
-#[tokio::test]
-async fn wallets_opened_at_once_have_a_row_each() {
-    const COUNT: usize = 60;
-    let people = People::start().await;
-    let owner = new_id();
-    let body = format!(r#"{{"owner":"{owner}","currency":"INR"}}"#);
-    let key = |number: usize| format!("wallet {number}").replace(' ', "-");
-    let (all, body) = (&people, &body);
-    let replies = join_all((0..COUNT).map(|number| async move { all.post("/v1/wallets", &key(number), body).await }));
-    let ids: BTreeSet<String> =
-        replies.await.iter().map(|reply| reply.json()["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(ids.len(), COUNT);
-    let again = people.post("/v1/wallets", &key(0), body).await;
-    assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
-    let rows = people.get("/v1/audit?limit=200").await.json();
-    let rows = rows["data"].as_array().unwrap();
-    let objects = rows.iter().map(|row| row["object"].as_str().unwrap().replace("wallet ", ""));
-    assert_eq!(objects.collect::<BTreeSet<String>>(), ids);
-    assert_eq!(rows.len(), COUNT, "none for the repeat, which opens nothing");
-    assert_eq!(rows[0]["detail"]["owner"], owner.to_string());
-    assert_eq!(people.get("/v1/audit/verify").await.json()["intact"], true);
     people.stop().await;
 }
 
