@@ -32,6 +32,11 @@ impl Engine {
         Tail { scan: self.inner.desk.reader.scan(after_lsn.saturating_add(1)), lsn: after_lsn }
     }
 
+    /// By which a log is told from every other.
+    pub fn log_id(&self) -> [u8; 16] {
+        self.inner.desk.reader.log_id()
+    }
+
     /// The last durable position.
     pub fn durable_lsn(&self) -> u64 {
         self.inner.desk.reader.durable_lsn()

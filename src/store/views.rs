@@ -20,6 +20,18 @@ pub async fn set_position(c: &mut AnyConnection, name: &str, position: i64) -> R
     Ok(())
 }
 
+/// Notes that the database goes with this log, unless it goes with another one: then that one's name is given.
+pub async fn claim_log(c: &mut AnyConnection, log: &str) -> Result<Option<String>, StoreError> {
+    let name = format!("log {log}");
+    let sql = "SELECT name FROM views WHERE name LIKE 'log %' AND name <> $1";
+    if let Some(row) = sqlx::query(sql).bind(&name).fetch_optional(&mut *c).await? {
+        return Ok(Some(row.try_get("name")?));
+    }
+    let sql = "INSERT INTO views (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING";
+    sqlx::query(sql).bind(&name).execute(c).await?;
+    Ok(None)
+}
+
 /// Takes `count` numbers of a sequence and gives the first. Whoever takes some holds up the next until the commit, so a number
 /// that can be seen has none below it that is yet to come.
 pub async fn take_numbers(c: &mut AnyConnection, name: &str, count: i64) -> Result<i64, StoreError> {

@@ -37,12 +37,27 @@ const REST_MAX: Duration = Duration::from_millis(200);
 /// A position behind which nothing was told need not be kept at once.
 const KEEP_MICROS: i64 = 10 * SECOND;
 
-/// People who come into an old ledger are not told of what was before.
+/// People who come into an old ledger are not told of what was before. A database of another ledger, or one that knows more than
+/// the log has, is refused: its rows lead to money that is not there.
 pub(super) async fn begin(services: &Services) -> Result<(), Fault> {
     let mut tx = services.store.begin().await?;
     let durable = services.engine.durable_lsn();
-    if views::position(&mut tx, VIEW).await?.is_none() {
-        views::set_position(&mut tx, VIEW, signed(durable)).await?;
+    let log = Uuid::from_bytes(services.engine.log_id());
+    if let Some(other) = views::claim_log(&mut tx, &log.to_string()).await? {
+        let what =
+            format!("the database of the people belongs to {other}, and this is log {log}: name the right database");
+        return Err(Fault::Broken { what });
+    }
+    match views::position(&mut tx, VIEW).await? {
+        None => views::set_position(&mut tx, VIEW, signed(durable)).await?,
+        Some(told) if told > signed(durable) => {
+            let what = format!(
+                "the database of the people knows the log up to position {told}, and the log ends at {durable}: restore both \
+                 from one backup"
+            );
+            return Err(Fault::Broken { what });
+        }
+        Some(_) => {}
     }
     let wallets = [views::first_wallets(&mut tx).await?, views::further_wallets(&mut tx).await?].concat();
     tx.commit().await?;
