@@ -55,17 +55,17 @@ fn same_as_a_file(server: &Server) {
 
 fn encrypted_rows_say_nothing(server: &Server) {
     let store = store_with(server.address(), 199, encryption::on());
-    put_small(&store, 42);
-    check_small_in(&store, 42);
+    put_small(&store, 43);
+    check_small_in(&store, 43);
     let like = |what: &str| {
         let sql = "SELECT count(*) FROM florin_snapshot_blocks b JOIN florin_snapshots s ON s.id = b.snapshot \
-                   WHERE s.lsn = 42 AND position(convert_to('one hold', 'UTF8') IN b.bytes) > 0 AND s.data_key";
+                   WHERE s.lsn = 43 AND position(convert_to('one hold', 'UTF8') IN b.bytes) > 0 AND s.data_key";
         server.sql(&format!("{sql} {what}"))
     };
-    put_small(&self::store(server.address(), 198), 42);
+    put_small(&self::store(server.address(), 198), 43);
     assert_eq!((like("IS NOT NULL").as_str(), like("IS NULL").as_str()), ("0", "1"));
     for encryption in [Encryption::Without, encryption::other()] {
-        let error = store_with(server.address(), 199, encryption).open(42).unwrap_err();
+        let error = store_with(server.address(), 199, encryption).open(43).unwrap_err();
         assert!(matches!(error, Error::Key { .. }), "{error}");
     }
 }
