@@ -40,7 +40,9 @@ pub async fn record(services: &Services, principal: &Principal, intention: Inten
 pub async fn open_wallet(services: &Services, opening: Opening) -> Result<Outcome, Fault> {
     let owner = Uuid::from_u128(opening.owner.0);
     let is_new = services.engine.wallet(opening.wallet).await?.is_none();
-    if !is_new || account(services, owner).await?.is_none() {
+    // A ledger that takes nothing says so itself, whatever has become of the database on the same disk.
+    let is_read_only = services.engine.health().read_only.is_some();
+    if !is_new || is_read_only || account(services, owner).await?.is_none() {
         return Ok(services.engine.open_wallet(opening).await);
     }
     // Whoever blocks or closes the account looks for its wallets when it is his turn, and so finds this one.
