@@ -240,11 +240,13 @@ async fn serve(args: ServeArgs) -> Result<Verdict, Failure> {
         .map_err(listening)?;
     let url = format!("{scheme}://{}", server.local_addr());
     let chosen = args.api_key.clone().map(SecretString::from);
-    let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
+    chosen.as_ref().map_or(Ok(()), OperatorKeys::check_chosen)?;
     config.encryption = args.master.to_serve(&args.data_dir, args.encrypt)?;
     let seal = Seal::new(config.encryption.keys().cloned().expect("a server has keys"));
     // The database is opened before anything is promised: a wrong address is told at once.
     let store = Store::open(&args.data_dir, args.database_url.as_ref()).await?;
+    // Last of what may fail: a key that is made has to be shown, since it is shown once.
+    let (keys, new_key) = OperatorKeys::load_or_create(&args.data_dir, chosen)?;
     say_listening(&args, &url, new_key.as_ref());
     say_messengers(&messengers, mail_folder.as_deref());
 

@@ -70,7 +70,10 @@ impl OperatorKeys {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = match chosen {
-                    Some(key) => check_chosen(key)?,
+                    Some(key) => {
+                        OperatorKeys::check_chosen(&key)?;
+                        key
+                    }
                     None => generate()?,
                 };
                 let keys = OperatorKeys::of([sha256(key.expose_secret().as_bytes())]);
@@ -79,6 +82,15 @@ impl OperatorKeys {
             }
             Err(source) => Err(AuthError::File { path, source }),
         }
+    }
+
+    /// Whether a key that an operator chose has the form of one.
+    pub fn check_chosen(key: &SecretString) -> Result<(), AuthError> {
+        let text = key.expose_secret();
+        let fits = text.starts_with(KEY_PREFIX)
+            && (KEY_CHARACTERS_MIN..=KEY_CHARACTERS_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(()) } else { Err(AuthError::Chosen) }
     }
 
     pub fn accepts(&self, key: &[u8]) -> bool {
@@ -123,14 +135,6 @@ fn generate() -> Result<SecretString, AuthError> {
     let mut bytes = [0; 32];
     SysRng.try_fill_bytes(&mut bytes).map_err(AuthError::Random)?;
     Ok(SecretString::from(format!("{KEY_PREFIX}{}", hex(&bytes))))
-}
-
-fn check_chosen(key: SecretString) -> Result<SecretString, AuthError> {
-    let text = key.expose_secret();
-    let fits = text.starts_with(KEY_PREFIX)
-        && (KEY_CHARACTERS_MIN..=KEY_CHARACTERS_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(key) } else { Err(AuthError::Chosen) }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

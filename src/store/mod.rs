@@ -126,6 +126,10 @@ impl Store {
             let other = "another scheme than postgres://".to_owned();
             return Err(StoreError::Address(sqlx::Error::Configuration(other.into())));
         }
+        // One connection without the pool, which would try again and again and at last tell of its own patience only.
+        let first = tokio::time::timeout(ACQUIRE_TIMEOUT, AnyConnection::connect(text)).await;
+        let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Open)?;
+        first.close().await.map_err(StoreError::Open)?;
         let pool = options().connect(text).await.map_err(StoreError::Open)?;
         Ok(Store { pool, writer: None })
     }

@@ -166,6 +166,7 @@ fn what_cannot_be_done_is_told_in_a_sentence() {
         (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--tls-cert", "/c", "--tls-key", "/k"], "TLS"),
         (&["serve", "--data-dir", path, "--snapshot-period", "often"], "5m"),
         (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--api-key", "short"], "an API key starts with"),
+        (&["serve", "--data-dir", path, "--listen", "127.0.0.1:0", "--encrypt"], "--encrypt takes a master key"),
         (&["serve", "--data-dir", path, "--step-up-above", "0"], "an amount of INR above zero"),
         (&["serve", "--data-dir", path, "--currency", "JPY", "--step-up-above", "1.50"], "an amount of JPY"),
         (&["demo", "--loadtest", "/nonexistent/loadtest"], "cargo build --release"),
@@ -176,4 +177,16 @@ fn what_cannot_be_done_is_told_in_a_sentence() {
         assert!(said.code == 2 && said.err.contains(words), "{arguments:?}: {said:?}");
     }
     assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0, "nothing was made");
+}
+
+/// A first start that failed over the database once left a key that nobody had been shown.
+#[test]
+fn a_start_that_fails_makes_no_key_that_nobody_sees() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let nowhere = ["--listen", "127.0.0.1:0", "--database-url", "postgres://u:sekret@127.0.0.1:1/x"];
+    let failed = on("serve", dir.path(), &nowhere);
+    assert!(failed.code == 2 && failed.err.contains("Connection refused"), "{failed:?}");
+    assert!(!failed.err.contains("sekret"), "{failed:?}");
+    let mut server = Server::start(dir.path(), &["--json"]);
+    assert!(server.json("listening")["api_key"].is_string(), "it is shown at the first start that succeeds");
 }
